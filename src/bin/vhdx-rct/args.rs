@@ -1,0 +1,119 @@
+//! The command line.
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Which byte ranges of a Hyper-V virtual disk changed since X? Answered from the files alone,
+/// without Hyper-V. No image is ever written to.
+#[derive(Parser)]
+#[command(name = "vhdx-rct", version, about, max_term_width = 100)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// List the byte ranges that changed
+    Changes(ChangesArgs),
+    /// Show what a file is: identity, chain, tracking, warnings
+    Info(InfoArgs),
+}
+
+/// A question about a disk; what `changes` and its like have in common.
+#[derive(Group)]
+pub struct Question {
+    /// The disk: a .vhdx or .avhdx file
+    pub disk: PathBuf,
+    /// The baseline: file:PATH (a file of the chain: what was written above it), or * (everything
+    /// that a full backup must read)
+    #[arg(long, value_name = "LIMIT")]
+    pub since: String,
+    /// Look for parents in this folder too (may be given several times)
+    #[arg(long, value_name = "DIR")]
+    pub search_path: Vec<PathBuf>,
+}
+
+#[derive(Group)]
+pub struct ChangesArgs {
+    #[command(flatten)]
+    pub question: Question,
+    /// The snapshot to compare with the baseline, instead of the present state (VHD Sets only)
+    #[arg(long, value_name = "ID")]
+    pub target: Option<String>,
+    /// Where the region asked about begins, in bytes; K, M, G, T are binary
+    #[arg(long, value_name = "N", default_value = "0", value_parser = size)]
+    pub offset: u64,
+    /// How long the region is [default: to the disk's end]
+    #[arg(long, value_name = "N", value_parser = size)]
+    pub length: Option<u64>,
+    /// List at most so many ranges; ProcessedByteLength tells where to go on
+    #[arg(long, value_name = "N")]
+    pub max_ranges: Option<usize>,
+    /// How to write the answer
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+    /// Table: bytes instead of human sizes
+    #[arg(long)]
+    pub bytes: bool,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<std::time::Duration>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// One object with the method's own names; failures too are told there
+    Json,
+    /// One object a line, streamed
+    Jsonl,
+    /// Offset and length, streamed
+    Csv,
+    /// The array that `qemu-img map --output=json` prints, of what changed
+    Qemu,
+}
+
+#[derive(Group)]
+pub struct InfoArgs {
+    /// A .vhdx or .avhdx file
+    pub file: PathBuf,
+    /// How to write the answer
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TextFormat,
+    /// Walk every structure: every table entry, blocks used twice, every checksum
+    #[arg(long)]
+    pub check: bool,
+    /// Look for parents in this folder too (may be given several times)
+    #[arg(long, value_name = "DIR")]
+    pub search_path: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TextFormat {
+    Text,
+    Json,
+}
+
+/// A number of bytes: digits, then at most one of K, M, G, T.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(['K', 'M', 'G', 'T', 'k', 'm', 'g', 't']);
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err("should be a number with at most one of K, M, G, T behind it".into()),
+    };
+    let number: u64 =
+        digits.parse().map_err(|_| "should be a whole number, such as 4096 or 64K".to_string())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "should be below 16 exabytes".into())
+}
+
+/// A duration in seconds; fractions are welcome.
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "should be a number of seconds".to_string())?;
+    std::time::Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}

@@ -1,0 +1,54 @@
+//! Text for people.
+
+/// A size in the largest binary unit that leaves at least 1, exact where that is short.
+pub fn human(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let exponent = ((63 - bytes.leading_zeros()) / 10).min(UNITS.len() as u32);
+    let unit = 1_u64 << (10 * exponent);
+    let name = UNITS[exponent as usize - 1];
+    if bytes.is_multiple_of(unit) {
+        return format!("{} {name}", bytes / unit);
+    }
+    format!("{:.2} {name}", bytes as f64 / unit as f64)
+}
+
+/// A size for people, and in bytes where that says more.
+pub fn human_and_exact(bytes: u64) -> String {
+    if bytes < 1024 { human(bytes) } else { format!("{} ({bytes} bytes)", human(bytes)) }
+}
+
+/// A share in per cent with as many digits as it needs to be seen.
+pub fn percent(part: u64, whole: u64) -> String {
+    let percent = part as f64 * 100.0 / (whole.max(1)) as f64;
+    match percent {
+        p if p == 0.0 || p >= 10.0 => format!("{p:.0} %"),
+        p if p >= 0.01 => format!("{p:.2} %"),
+        _ => "less than 0.01 %".into(),
+    }
+}
+
+/// "1 range", "2 ranges".
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short_and_true() {
+        for (bytes, text) in [(0, "0 B"), (1023, "1023 B"), (1024, "1 KiB"), (1536, "1.50 KiB")] {
+            assert_eq!(human(bytes), text);
+        }
+        assert_eq!(human(64 << 40), "64 TiB");
+        assert_eq!(human(u64::MAX), "16.00 EiB");
+        assert_eq!(percent(1, 3), "33 %");
+        assert_eq!(percent(1, 1000), "0.10 %");
+        assert_eq!(percent(1, 1 << 40), "less than 0.01 %");
+        assert_eq!(percent(0, 5), "0 %");
+    }
+}

@@ -1,0 +1,144 @@
+//! Where a parent may be found, and how it is known again.
+
+use super::winpath::{WindowsPath, same_name};
+use crate::error::{Error, ErrorKind, Result};
+use crate::source::{Guard, Storage};
+use crate::vhdx::Vhdx;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How a request reaches files: what every room that opens one is handed.
+#[derive(Clone)]
+pub(crate) struct Access {
+    pub storage: Arc<dyn Storage>,
+    /// Further folders in which parents and a set's files may lie.
+    pub folders: Vec<PathBuf>,
+    /// Where given, nothing outside these folders is opened but the disk asked about.
+    pub confined_to: Option<Vec<PathBuf>>,
+    pub guard: Guard,
+}
+
+impl Access {
+    pub fn new(storage: Arc<dyn Storage>) -> Self {
+        Access { storage, folders: Vec::new(), confined_to: None, guard: Guard::default() }
+    }
+
+    /// One name for a file however it is reached; None where the file does not exist.
+    pub fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
+        self.storage.canonicalize(path)
+    }
+
+    /// May a file of this canonical name be opened on an image's word?
+    pub fn permits(&self, canonical: &Path) -> bool {
+        let Some(folders) = &self.confined_to else { return true };
+        let inside = |folder: &PathBuf| {
+            self.canonical(folder).is_ok_and(|folder| canonical.starts_with(folder))
+        };
+        folders.iter().any(inside)
+    }
+
+    /// The existing files that Windows paths may mean, seen from `beside`'s folder: the path
+    /// itself, its file name beside, its file name in the search folders. Canonical, in order
+    /// of preference, none twice.
+    pub fn candidates(&self, beside: &Path, paths: &[&str]) -> Vec<PathBuf> {
+        let home = beside.parent().unwrap_or(Path::new(""));
+        let mut wanted: Vec<PathBuf> = Vec::new();
+        for path in paths.iter().map(|path| WindowsPath(path)) {
+            wanted.extend(path.relative_to(home));
+            wanted.extend(path.on_this_machine());
+        }
+        for folder in std::iter::once(home).chain(self.folders.iter().map(PathBuf::as_path)) {
+            let names = paths.iter().filter_map(|path| WindowsPath(path).file_name());
+            wanted.extend(names.map(|name| folder.join(name)));
+        }
+        let mut found = Vec::new();
+        for path in wanted {
+            for path in self.existing(&path) {
+                if !found.contains(&path) && self.permits(&path) {
+                    found.push(path);
+                }
+            }
+        }
+        found
+    }
+
+    /// The file of this name (canonical), or those that differ from it by letter case.
+    pub fn existing(&self, path: &Path) -> Vec<PathBuf> {
+        if let Ok(canonical) = self.canonical(path) {
+            return vec![canonical];
+        }
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str()))
+        else {
+            return Vec::new();
+        };
+        let mut names = self.storage.list(folder).unwrap_or_default();
+        names.retain(|other| other.to_str().is_some_and(|other| same_name(other, name)));
+        names.sort();
+        names.iter().filter_map(|name| self.canonical(&folder.join(name)).ok()).collect()
+    }
+}
+
+/// Opens the parent of `child`: the first candidate that is the file that the child was made
+/// from. `above` holds the canonical names of the chain so far.
+pub(super) fn open_parent(
+    access: &Access,
+    child: &Vhdx,
+    above: &[PathBuf],
+) -> Result<(Arc<Vhdx>, PathBuf)> {
+    let Some(locator) = &child.metadata().parent_locator else {
+        let message = "the file has no parent locator";
+        return Err(Error::new(ErrorKind::ParentNotFound, message).in_file(child.path()));
+    };
+    let paths: Vec<&str> = locator.paths().collect();
+    let mut problem = None;
+    for candidate in access.candidates(child.path(), &paths) {
+        let opened = if above.contains(&candidate) {
+            let message = "a child of this file names it as its parent: the chain is a circle";
+            Err(Error::new(ErrorKind::Cycle, message).in_file(&candidate))
+        } else {
+            Vhdx::open_in(&*access.storage, &candidate, &access.guard)
+                .map_err(Error::in_parent)
+                .and_then(|parent| must_match(child, &parent).map(|()| parent))
+        };
+        match opened {
+            Ok(parent) => return Ok((Arc::new(parent), candidate)),
+            // Time and patience are the request's, not this candidate's.
+            Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::Cancelled) => {
+                return Err(error);
+            }
+            Err(error) => problem = problem.or(Some(error)),
+        }
+    }
+    Err(problem.unwrap_or_else(|| {
+        let message = format!(
+            "its parent cannot be found: looked for {} where the path says, beside the file and in {} search \
+             folders; name the parent's folder as a search folder",
+            paths.join(", "),
+            access.folders.len()
+        );
+        Error::new(ErrorKind::ParentNotFound, message).in_file(child.path())
+    }))
+}
+
+fn must_match(child: &Vhdx, parent: &Vhdx) -> Result<()> {
+    let mismatch =
+        |message: String| Err(Error::new(ErrorKind::ParentMismatch, message).in_file(child.path()));
+    let (ours, theirs) = (child.metadata().disk_id, parent.metadata().disk_id);
+    if ours != theirs {
+        return mismatch(format!(
+            "its parent should have virtual disk id {ours}, and {} has {theirs}: it is another disk",
+            parent.path().display()
+        ));
+    }
+    let found = parent.header().data_write_guid;
+    match &child.metadata().parent_locator {
+        Some(locator) if !locator.accepts(found) => mismatch(format!(
+            "its parent should have DataWriteGuid {}, and {} has {found}: the parent was written to after this \
+             file was made, or is another file",
+            locator.parent_linkage,
+            parent.path().display()
+        )),
+        _ => Ok(()),
+    }
+}

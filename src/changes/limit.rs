@@ -1,0 +1,60 @@
+//! The baseline of a question: changed since what?
+
+use crate::error::{Error, ErrorKind};
+use crate::rct::RctId;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// The baseline of a question, the method's `LimitId`.
+///
+/// Its text, which [`str::parse`] reads and [`fmt::Display`] writes: an RCT id (`rctX:…`), a
+/// snapshot's GUID with or without braces, `file:PATH`, or `*`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// An RCT id: what was written after it was sealed.
+    Rct(RctId),
+    /// A VHD Set's snapshot.
+    Snapshot(Uuid),
+    /// A file of the chain: what was written above it.
+    File(PathBuf),
+    /// `*`: everything that, by the chain's own metadata, does not certainly read as zeros;
+    /// what a full backup must read.
+    Allocated,
+}
+
+impl FromStr for Limit {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text == "*" {
+            return Ok(Limit::Allocated);
+        }
+        if let Some(path) = text.strip_prefix("file:") {
+            return Ok(Limit::File(path.into()));
+        }
+        if RctId::is_meant_by(text) {
+            return text.parse().map(Limit::Rct);
+        }
+        Uuid::try_parse(text).map(Limit::Snapshot).map_err(|_| {
+            let message = format!(
+                "the limit should be an RCT id (rctX:…), a snapshot's GUID, file:PATH or *, and is \"{}\"",
+                text.escape_debug()
+            );
+            Error::new(ErrorKind::MalformedId, message)
+        })
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Limit::Rct(id) => write!(f, "{id}"),
+            Limit::Snapshot(id) => write!(f, "{id}"),
+            Limit::File(path) => write!(f, "file:{}", path.display()),
+            Limit::Allocated => f.write_str("*"),
+        }
+    }
+}

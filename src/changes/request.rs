@@ -1,0 +1,238 @@
+//! The request: everything that a caller may set.
+
+use super::{ChangedExtents, Changes, DiskIdentity, Limit, VirtualDiskChanges};
+use crate::chain::{Access, Chain};
+use crate::error::{Error, ErrorKind, Result};
+use crate::query::{Baseline, Plan, TrackedChain};
+use crate::range::ByteRange;
+use crate::rct::KnownIds;
+use crate::source::{LocalStorage, Storage};
+use std::ops::{Bound, Range, RangeBounds};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use uuid::Uuid;
+
+/// A question about a disk, with everything that may be set.
+///
+/// ```no_run
+/// use vhdx_rct::{ChangeQuery, Limit};
+///
+/// let changes = ChangeQuery::new("disk.avhdx").since(Limit::File("base.vhdx".into())).run()?;
+/// for range in &changes.ranges {
+///     println!("{} bytes at {}", range.length, range.offset);
+/// }
+/// # Ok::<(), vhdx_rct::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ChangeQuery {
+    path: PathBuf,
+    limit: Option<Limit>,
+    target: Option<Uuid>,
+    region: (Bound<u64>, Bound<u64>),
+    max_ranges: Option<usize>,
+    allow_unclean: bool,
+    access: Access,
+}
+
+impl ChangeQuery {
+    /// A question about a `.vhdx` or `.avhdx` file.
+    pub fn new(path: impl AsRef<Path>) -> Self {
+        ChangeQuery {
+            path: path.as_ref().to_owned(),
+            limit: None,
+            target: None,
+            region: (Bound::Unbounded, Bound::Unbounded),
+            max_ranges: None,
+            allow_unclean: false,
+            access: Access::new(Arc::new(LocalStorage::new())),
+        }
+    }
+
+    /// The baseline. A question without one is refused.
+    pub fn since(mut self, limit: Limit) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// The snapshot to compare with the baseline, instead of the present state; VHD Sets only.
+    pub fn target(mut self, snapshot: Uuid) -> Self {
+        self.target = Some(snapshot);
+        self
+    }
+
+    /// [`target`](Self::target) by the GUID's text, with or without braces.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MalformedId`] where the text is no GUID.
+    pub fn target_id(self, text: &str) -> std::result::Result<Self, Error> {
+        let id = Uuid::try_parse(text).map_err(|_| {
+            let message = format!(
+                "the target should be a snapshot's GUID and is \"{}\"",
+                text.escape_debug()
+            );
+            Error::new(ErrorKind::MalformedId, message)
+        })?;
+        Ok(self.target(id))
+    }
+
+    /// The region of the virtual disk, in bytes: `offset..end` or `offset..`; the whole disk
+    /// unless set.
+    pub fn region(mut self, region: impl RangeBounds<u64>) -> Self {
+        self.region = (region.start_bound().cloned(), region.end_bound().cloned());
+        self
+    }
+
+    /// At most so many ranges, at least 1. Where there are more, `processed_byte_length` says
+    /// where to go on.
+    pub fn max_ranges(mut self, count: usize) -> Self {
+        self.max_ranges = Some(count);
+        self
+    }
+
+    /// Trusts the tracking table of a disk that was not closed cleanly, which may miss what
+    /// was written last; refused unless set.
+    pub fn allow_unclean(mut self, allow: bool) -> Self {
+        self.allow_unclean = allow;
+        self
+    }
+
+    /// Gives up with [`ErrorKind::TimedOut`] at this moment.
+    pub fn deadline(mut self, deadline: Instant) -> Self {
+        self.access.guard.deadline = Some(deadline);
+        self
+    }
+
+    /// Gives up with [`ErrorKind::OutOfMemory`] rather than use much more memory than this;
+    /// 256 MB unless set. A stream needs some 128 KB for each file of the chain, `run` 16
+    /// bytes for each range on top.
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.access.guard.memory = bytes;
+        self
+    }
+
+    /// Further folders in which parents may lie, by their file names.
+    pub fn parent_search<P: Into<PathBuf>>(mut self, folders: impl IntoIterator<Item = P>) -> Self {
+        self.access.folders = folders.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Opens nothing outside these folders, whatever the files name as their parents; the
+    /// disk itself may lie anywhere.
+    pub fn confine_to<P: Into<PathBuf>>(mut self, folders: impl IntoIterator<Item = P>) -> Self {
+        self.access.confined_to = Some(folders.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Reads from somewhere else than this machine's files.
+    pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.access.storage = storage;
+        self
+    }
+
+    /// Asks, and collects the answer.
+    ///
+    /// # Errors
+    /// Every situation of [`ReturnValue`](crate::ReturnValue) but the first two.
+    pub fn run(self) -> std::result::Result<VirtualDiskChanges, Error> {
+        let guard = self.access.guard.clone();
+        let mut changes = self.stream()?;
+        let mut ranges = Vec::new();
+        for range in changes.by_ref() {
+            let needed = (ranges.len() + 1) * size_of::<ByteRange>();
+            guard.need(needed as u64, "the list of changed ranges")?;
+            ranges.push(range?);
+        }
+        let processed_byte_length = changes.processed_byte_length();
+        Ok(VirtualDiskChanges { processed_byte_length, ranges, disk: changes.disk() })
+    }
+
+    /// Asks, and gives the answer range by range in constant memory.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run); what is found only while reading comes from the iterator.
+    pub fn stream(self) -> std::result::Result<Changes, Error> {
+        let max_ranges = self.max_ranges.unwrap_or(usize::MAX);
+        if max_ranges == 0 {
+            return Err(invalid(
+                "the limit on the number of ranges should be at least 1 and is 0".into(),
+            ));
+        }
+        let limit = self.limit.as_ref().ok_or_else(|| {
+            invalid(
+                "no baseline: say since what the disk may have changed, or * for all of it".into(),
+            )
+        })?;
+        let mut chain = Chain::leaf_only(self.access.clone(), &self.path)?;
+        let metadata = chain.leaf().metadata().clone();
+        let region = self.checked_region(metadata.virtual_size)?;
+        if self.target.is_some() {
+            return Err(invalid(
+                "a target snapshot can be given for a VHD Set only, and this is a single disk"
+                    .into(),
+            ));
+        }
+        let baseline = match limit {
+            Limit::Allocated => Baseline::Allocated,
+            Limit::File(path) => Baseline::File(path),
+            Limit::Rct(id) => Baseline::Rct { id: *id, allow_unclean: self.allow_unclean },
+            Limit::Snapshot(id) => {
+                let message = format!(
+                    "{id} is a snapshot's id, which only a VHD Set knows, and this is a single disk"
+                );
+                return Err(Error::new(ErrorKind::WrongIdKind, message).in_file(&self.path));
+            }
+        };
+        let plan = Plan::new(&mut chain, baseline)?;
+        let disk = DiskIdentity {
+            virtual_disk_id: metadata.disk_id,
+            virtual_size: metadata.virtual_size,
+            logical_sector_size: metadata.logical_sector_size,
+            granularity: plan.granularity,
+        };
+        Ok(Changes::new(plan.ranges(region.clone()), chain, disk, region, max_ranges))
+    }
+
+    /// Every RCT id that the disk's chain can answer for, newest first, each once. Those of a
+    /// file that was not closed cleanly need [`allow_unclean`](Self::allow_unclean).
+    ///
+    /// # Errors
+    /// What opening the chain and its tables gives.
+    pub fn known_ids(&self) -> std::result::Result<Vec<KnownIds>, Error> {
+        let mut chain = Chain::leaf_only(self.access.clone(), &self.path)?;
+        Ok(TrackedChain::open(&mut chain)?.known_ids())
+    }
+
+    /// Asks, and cuts each changed range into what has data and what reads as zeros, so that
+    /// zeros need be neither read nor stored. All parents must be there.
+    ///
+    /// # Errors
+    /// As [`stream`](Self::stream).
+    pub fn extents(self) -> std::result::Result<ChangedExtents, Error> {
+        ChangedExtents::new(self.stream()?)
+    }
+
+    fn checked_region(&self, size: u64) -> Result<Range<u64>> {
+        let start = match self.region.0 {
+            Bound::Included(first) => Some(first),
+            Bound::Excluded(before) => before.checked_add(1),
+            Bound::Unbounded => Some(0),
+        };
+        let end = match self.region.1 {
+            Bound::Included(last) => last.checked_add(1),
+            Bound::Excluded(end) => Some(end),
+            Bound::Unbounded => Some(size),
+        };
+        match (start, end) {
+            (Some(start), Some(end)) if start <= end && end <= size => Ok(start..end),
+            _ => Err(invalid(format!(
+                "the region {:?} to {:?} should lie inside the disk of {size} bytes",
+                self.region.0, self.region.1
+            ))),
+        }
+    }
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidParameter, message)
+}

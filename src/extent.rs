@@ -1,0 +1,33 @@
+//! What one layer (a disk file, or its tracking table) says of a stretch of the virtual disk.
+
+use crate::error::Result;
+
+/// What a layer has where it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Nothing: the layer below decides.
+    Absent,
+    /// Zeros, whatever lies below.
+    Zero,
+    /// No promise about the content; read as zeros, and never the layer below.
+    Undefined,
+    /// Bytes of its own.
+    Data,
+}
+
+/// A stretch of the virtual disk, from where a layer was asked to `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub end: u64,
+    pub held: Held,
+    /// Where the first byte lies in the layer's file; only with [`Held::Data`], and good for
+    /// the whole extent only if the layer was asked to map it.
+    pub file_offset: u64,
+}
+
+/// One layer of a chain, asked from the front to the back.
+pub(crate) trait Layer: Send {
+    /// The extent that begins at `at` and ends after it, at `limit` or before. Stretches of
+    /// equal state may come in several extents. `at < limit`.
+    fn extent(&mut self, at: u64, limit: u64) -> Result<Extent>;
+}

@@ -1,0 +1,9 @@
+//! The range-query engine: a plan over a chain, and the stream of ranges that it gives.
+
+mod plan;
+mod ranges;
+mod tracked;
+
+pub(crate) use plan::{Baseline, Plan};
+pub(crate) use ranges::Ranges;
+pub(crate) use tracked::TrackedChain;

@@ -1,0 +1,53 @@
+//! The stream of ranges: sorted, coalesced, clipped, in constant memory.
+
+use crate::chain::Stack;
+use crate::error::Result;
+use crate::extent::Held;
+use crate::range::ByteRange;
+use crate::rct::Tracking;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The ranges of a region that a rule reports.
+pub(crate) struct Ranges {
+    stack: Stack,
+    rule: fn(Held) -> bool,
+    /// The tracking tables that the stack reads.
+    tables: Vec<Arc<Tracking>>,
+    at: u64,
+    end: u64,
+    /// A range that may still grow.
+    open: Option<ByteRange>,
+}
+
+impl Ranges {
+    pub fn new(
+        stack: Stack,
+        rule: fn(Held) -> bool,
+        tables: Vec<Arc<Tracking>>,
+        region: Range<u64>,
+    ) -> Self {
+        Ranges { stack, rule, tables, at: region.start, end: region.end, open: None }
+    }
+
+    /// Fails with "in use" where somebody wrote to a tracking table in the meantime.
+    pub fn must_be_unchanged(&self) -> Result<()> {
+        self.tables.iter().try_for_each(|table| table.must_be_unchanged())
+    }
+
+    /// The next range; None at the region's end.
+    pub fn next(&mut self) -> Result<Option<ByteRange>> {
+        while self.at < self.end {
+            let extent = self.stack.at(self.at, self.end)?.extent;
+            let piece = ByteRange::from(self.at..extent.end);
+            self.at = extent.end;
+            if (self.rule)(extent.held) {
+                let open = self.open.get_or_insert(ByteRange { length: 0, ..piece });
+                open.length += piece.length;
+            } else if self.open.is_some() {
+                break;
+            }
+        }
+        Ok(self.open.take())
+    }
+}

@@ -1,0 +1,32 @@
+//! Byte ranges of a virtual disk, and sequences of them.
+
+use std::ops::Range;
+
+/// A non-empty range of bytes of a virtual disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct ByteRange {
+    /// The first byte, counted from the start of the virtual disk.
+    pub offset: u64,
+    /// How many bytes; never 0 in an answer.
+    pub length: u64,
+}
+
+impl ByteRange {
+    /// The byte after the last.
+    pub fn end(self) -> u64 {
+        self.offset.saturating_add(self.length)
+    }
+}
+
+impl From<Range<u64>> for ByteRange {
+    fn from(range: Range<u64>) -> Self {
+        ByteRange { offset: range.start, length: range.end.saturating_sub(range.start) }
+    }
+}
+
+impl From<ByteRange> for Range<u64> {
+    fn from(range: ByteRange) -> Self {
+        range.offset..range.end()
+    }
+}

@@ -1,0 +1,78 @@
+//! Read-only bytes at an offset.
+//!
+//! [`Source`] is one file's bytes; [`Storage`] opens sources by path and finds their
+//! neighbours. Whoever keeps disks elsewhere than in files (an object store, an archive, a
+//! fault-injecting test) implements these two and hands the storage to
+//! [`ChangeQuery::storage`](crate::ChangeQuery::storage).
+
+mod file;
+mod guard;
+#[allow(unsafe_code)]
+mod map;
+mod overlay;
+mod reader;
+mod window;
+
+pub use file::{FileSource, LocalStorage};
+pub use map::MapSource;
+
+pub(crate) use guard::Guard;
+pub(crate) use overlay::{Overlay, Piece};
+pub(crate) use reader::Reader;
+pub(crate) use window::Window;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Read-only bytes at an offset. Implementations have no cursor: any number of threads may
+/// read at once.
+pub trait Source: Send + Sync {
+    /// The length in bytes, as it is now.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Fills `buffer` from `offset` on, or fails; there is no short read.
+    /// [`io::ErrorKind::UnexpectedEof`] where the bytes end before the buffer is full.
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Is there nothing to read?
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+/// Opens sources by path. The crate looks up parents, tracking tables and set members
+/// through it, and opens nothing else.
+pub trait Storage: Send + Sync {
+    /// Opens for reading. Anything but a regular file is an error of kind
+    /// [`io::ErrorKind::InvalidInput`]; the implementation must not wait for a pipe's writer.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>>;
+
+    /// One name for a file however it is reached; two paths of a file give the same.
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf>;
+
+    /// The file names in a folder, for look-ups that ignore letter case.
+    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>>;
+}
+
+/// Bytes in memory: a `Vec<u8>`, a `&[u8]`, anything that lends a slice.
+#[derive(Debug, Clone)]
+pub struct SliceSource<B>(pub B);
+
+impl<B: AsRef<[u8]> + Send + Sync> Source for SliceSource<B> {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.as_ref().len() as u64)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let bytes = usize::try_from(offset).ok().and_then(|start| self.0.as_ref().get(start..));
+        match bytes.and_then(|rest| rest.get(..buffer.len())) {
+            Some(found) => {
+                buffer.copy_from_slice(found);
+                Ok(())
+            }
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}

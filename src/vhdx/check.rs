@@ -1,0 +1,155 @@
+//! Everything that a query need not look at: every BAT entry, blocks that two entries share,
+//! both copies of what is kept twice.
+
+use super::Vhdx;
+use super::bat::Payload;
+use super::header::CopyState;
+use super::layout::*;
+use crate::error::Result;
+use crate::source::Window;
+use bitvec::vec::BitVec;
+use byteorder::{ByteOrder, LittleEndian};
+
+/// Findings behind this many are only counted.
+const MAX_FINDINGS: usize = 100;
+
+/// What a walk over a whole file found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// What is wrong, a sentence each; at most 100 are kept.
+    pub findings: Vec<String>,
+    /// How many there are in all.
+    pub total: u64,
+    /// How many BAT entries were looked at.
+    pub entries: u64,
+    /// How many payload blocks lie in the file.
+    pub payload_blocks: u64,
+    /// How many sector bitmap blocks lie in the file.
+    pub bitmap_blocks: u64,
+}
+
+impl CheckReport {
+    fn add(&mut self, finding: String) {
+        self.total += 1;
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(finding);
+        }
+    }
+}
+
+impl Vhdx {
+    /// Walks every structure of the file: time grows with its BAT, memory by one bit for each
+    /// megabyte of the file.
+    ///
+    /// # Errors
+    /// Only where reading fails, or the memory budget would be exceeded; what is wrong in
+    /// the file is a finding.
+    pub fn check(&self) -> Result<CheckReport> {
+        let mut report = CheckReport::default();
+        self.check_copies(&mut report);
+        let used = self.file.length().div_ceil(MB);
+        self.file.guard().need(used / 8, "the map of used blocks")?;
+        let mut used: BitVec = BitVec::repeat(false, used as usize);
+        let start = self.regions.bat.offset;
+        let end = start + self.shape.entries * BAT_ENTRY;
+        let mut window = Window::new("the BAT", start, end);
+        let mut partial_without_bitmap = None;
+        for index in 0..self.shape.entries {
+            let bytes = window.bytes(&self.file, start + index * BAT_ENTRY, BAT_ENTRY, end)?;
+            let entry = LittleEndian::read_u64(bytes);
+            report.entries += 1;
+            let chunk = index / (self.shape.chunk_ratio + 1);
+            if index == self.shape.bitmap_entry(chunk) {
+                self.check_bitmap(
+                    entry,
+                    chunk,
+                    partial_without_bitmap.take(),
+                    &mut used,
+                    &mut report,
+                );
+                continue;
+            }
+            let block = index - chunk;
+            // A differencing file's last chunk has entries behind the disk's end.
+            if block < self.shape.payload_blocks
+                && self.check_payload(entry, block, &mut used, &mut report)
+            {
+                partial_without_bitmap = Some(block);
+            }
+        }
+        Ok(report)
+    }
+
+    fn check_copies(&self, report: &mut CheckReport) {
+        let copies = [("header", self.header_copies), ("region table", self.regions.states)];
+        for (name, states) in copies {
+            for (copy, state) in
+                states.iter().enumerate().filter(|(_, state)| **state != CopyState::Valid)
+            {
+                report.add(format!(
+                    "{name} copy {} is not valid ({state:?}); the other one is used",
+                    copy + 1
+                ));
+            }
+        }
+    }
+
+    /// Says whether the block is partially present.
+    fn check_payload(
+        &self,
+        entry: u64,
+        block: u64,
+        used: &mut BitVec,
+        report: &mut CheckReport,
+    ) -> bool {
+        match self.payload(entry, block) {
+            Err(error) => report.add(error.to_string()),
+            Ok(Payload::Full(offset) | Payload::Partial(offset)) => {
+                report.payload_blocks += 1;
+                let length = self.metadata.block_size.into();
+                claim(offset, length, &format!("block {block}"), used, report);
+            }
+            Ok(_) => {}
+        }
+        matches!(Payload::parse(entry), Ok(Payload::Partial(_)))
+    }
+
+    fn check_bitmap(
+        &self,
+        entry: u64,
+        chunk: u64,
+        partial: Option<u64>,
+        used: &mut BitVec,
+        report: &mut CheckReport,
+    ) {
+        if !self.metadata.has_parent() {
+            return; // means nothing in a file without a parent
+        }
+        match self.bitmap(entry, chunk) {
+            Err(error) => report.add(error.to_string()),
+            Ok(Some(offset)) => {
+                report.bitmap_blocks += 1;
+                claim(offset, BITMAP_BLOCK, &format!("sector bitmap {chunk}"), used, report);
+            }
+            Ok(None) => {
+                if let Some(block) = partial {
+                    report.add(format!(
+                        "block {block} is partially present, and sector bitmap {chunk} is missing"
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// Marks a block's megabytes as used; a finding where one was used before.
+fn claim(offset: u64, length: u64, name: &str, used: &mut BitVec, report: &mut CheckReport) {
+    let first = (offset / MB) as usize;
+    let last = (first + (length / MB) as usize).min(used.len());
+    let Some(mine) = used.get_mut(first..last) else { return };
+    if mine.any() {
+        report.add(format!("{name} at {offset:#x} shares bytes with another block"));
+    }
+    mine.fill(true);
+}

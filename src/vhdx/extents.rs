@@ -1,0 +1,152 @@
+//! What one file says of each stretch of the virtual disk: its BAT, and within partially
+//! present blocks its sector bitmaps, read in windows.
+
+use super::Vhdx;
+use super::bat::{BadEntry, Payload};
+use super::bitmap;
+use super::layout::*;
+use crate::error::Result;
+use crate::extent::{Extent, Held, Layer};
+use crate::source::Window;
+use byteorder::{ByteOrder, LittleEndian};
+use std::sync::Arc;
+
+/// How finely extents are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grain {
+    /// As long as the state stays the same: for questions about ranges.
+    State,
+    /// Data also ends where its bytes in the file do: for reading them.
+    Mapped,
+}
+
+/// A cursor over a file's BAT and bitmaps; cheapest when asked in ascending order.
+pub(crate) struct Extents {
+    vhdx: Arc<Vhdx>,
+    grain: Grain,
+    bat: Window,
+    bitmap: Window,
+    /// The chunk whose bitmap block was looked up last, and where that lies.
+    chunk: Option<(u64, u64)>,
+}
+
+impl Extents {
+    pub fn new(vhdx: Arc<Vhdx>, grain: Grain) -> Self {
+        let start = vhdx.regions.bat.offset;
+        let bat = Window::new("the BAT", start, start + vhdx.shape.entries * BAT_ENTRY);
+        let bitmap = Window::new("a sector bitmap", 0, u64::MAX);
+        Extents { vhdx, grain, bat, bitmap, chunk: None }
+    }
+
+    fn block_size(&self) -> u64 {
+        self.vhdx.metadata.block_size.into()
+    }
+
+    /// The state of block `first`, and how many blocks from there on, before `until`, are
+    /// known to share it (as far as the window and the chunk reach).
+    fn blocks(&mut self, first: u64, until: u64) -> Result<(u64, Payload)> {
+        let vhdx = &*self.vhdx;
+        let chunk_end = (first / vhdx.shape.chunk_ratio + 1) * vhdx.shape.chunk_ratio;
+        let region = vhdx.regions.bat.offset;
+        let at = region + vhdx.shape.payload_entry(first) * BAT_ENTRY;
+        // The window may run on behind the chunk, up to the last entry that is asked about.
+        let last = region + (vhdx.shape.payload_entry(until - 1) + 1) * BAT_ENTRY;
+        let bytes = self.bat.bytes(&vhdx.file, at, BAT_ENTRY, last)?;
+        let most = (until.min(chunk_end) - first) as usize;
+        let mut entries =
+            bytes.chunks_exact(BAT_ENTRY as usize).map(LittleEndian::read_u64).take(most);
+        let payload = vhdx.payload(entries.next().unwrap_or_default(), first)?;
+        let one_by_one = match payload {
+            Payload::Partial(_) => true,
+            Payload::Full(_) => self.grain == Grain::Mapped,
+            _ => false,
+        };
+        if one_by_one {
+            return Ok((1, payload));
+        }
+        let mut count = 1;
+        for entry in entries {
+            let next = vhdx.payload(entry, first + count)?;
+            if std::mem::discriminant(&next) != std::mem::discriminant(&payload) {
+                break;
+            }
+            count += 1;
+        }
+        Ok((count, payload))
+    }
+
+    /// The extent at `at`, and whether the next one may be of the same state.
+    fn piece(&mut self, at: u64, limit: u64) -> Result<(Extent, bool)> {
+        let block_size = self.block_size();
+        let block = at / block_size;
+        let (count, payload) = self.blocks(block, limit.div_ceil(block_size))?;
+        let end = limit.min((block + count) * block_size);
+        let in_block = at - block * block_size;
+        let extent = |held, file_offset| (Extent { end, held, file_offset }, true);
+        let child = self.vhdx.metadata.has_parent();
+        Ok(match payload {
+            Payload::NotPresent => extent(Held::Absent, 0),
+            Payload::Undefined if child => extent(Held::Undefined, 0),
+            Payload::Undefined | Payload::Zero | Payload::Unmapped => extent(Held::Zero, 0),
+            Payload::Full(offset) => extent(Held::Data, offset + in_block),
+            Payload::Partial(offset) => {
+                let (sectors_end, present) = self.sectors(at, end, limit)?;
+                let held = if present { Held::Data } else { Held::Absent };
+                let extent = Extent { end: sectors_end, held, file_offset: offset + in_block };
+                (extent, sectors_end == end)
+            }
+        })
+    }
+
+    /// How far the sectors from `at` on, up to `block_end`, are alike, and whether they are
+    /// present; the bitmap is read ahead up to `limit`.
+    fn sectors(&mut self, at: u64, block_end: u64, limit: u64) -> Result<(u64, bool)> {
+        let sector_size = u64::from(self.vhdx.metadata.logical_sector_size);
+        let sector = at / sector_size;
+        let chunk = sector / SECTORS_PER_CHUNK;
+        let place = self.bitmap_place(chunk)?;
+        // Both ends in bits of the chunk's bitmap.
+        let first = sector % SECTORS_PER_CHUNK;
+        let in_chunk = |end: u64| end.div_ceil(sector_size) - chunk * SECTORS_PER_CHUNK;
+        let until = in_chunk(block_end);
+        let ahead = in_chunk(limit).min(SECTORS_PER_CHUNK).div_ceil(8);
+        let bytes = self.bitmap.bytes(&self.vhdx.file, place + first / 8, 1, place + ahead)?;
+        let from = (first % 8) as usize;
+        let until = (until - first / 8 * 8).min(bytes.len() as u64 * 8) as usize;
+        let (count, present) = bitmap::run(bytes, from, until);
+        let end = (sector + count as u64) * sector_size;
+        Ok((end.min(block_end), present))
+    }
+
+    fn bitmap_place(&mut self, chunk: u64) -> Result<u64> {
+        if let Some((_, place)) = self.chunk.filter(|&(known, _)| known == chunk) {
+            return Ok(place);
+        }
+        let vhdx = &*self.vhdx;
+        let index = vhdx.shape.bitmap_entry(chunk);
+        let mut bytes = [0; BAT_ENTRY as usize];
+        vhdx.file.read(&mut bytes, vhdx.regions.bat.offset + index * BAT_ENTRY, "the BAT")?;
+        let entry = u64::from_le_bytes(bytes);
+        let place = vhdx.bitmap(entry, chunk)?.ok_or_else(|| {
+            let bad = BadEntry("is not present, though a block of its chunk is partially present");
+            vhdx.bad_entry(entry, "sector bitmap", chunk, bad)
+        })?;
+        self.chunk = Some((chunk, place));
+        Ok(place)
+    }
+}
+
+impl Layer for Extents {
+    fn extent(&mut self, at: u64, limit: u64) -> Result<Extent> {
+        let (mut extent, mut more) = self.piece(at, limit)?;
+        while self.grain == Grain::State && more && extent.end < limit {
+            let (next, again) = self.piece(extent.end, limit)?;
+            if next.held != extent.held {
+                break;
+            }
+            extent.end = next.end;
+            more = again;
+        }
+        Ok(extent)
+    }
+}
