@@ -1,0 +1,150 @@
+//! RCT ids: a branch and the sequence number that the id seals.
+
+use crate::error::{Error, ErrorKind};
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// A change tracking id, as Hyper-V hands it out:
+/// `rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001`.
+///
+/// Parsed in any letter case, printed in lower case. Ids are ordered within a branch only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct RctId {
+    /// The branch of the disk's history.
+    pub branch: Uuid,
+    /// The sequence number that the id seals: what is written later has a greater one.
+    pub number: u32,
+}
+
+/// The text's shape; `h` stands for a hexadecimal digit.
+const SHAPE: &str = "rctX:hhhhhhhh:hhhh:hhhh:hhhh:hhhhhhhhhhhh:hhhhhhhh";
+
+impl RctId {
+    /// An id of its parts.
+    pub fn new(branch: Uuid, number: u32) -> Self {
+        RctId { branch, number }
+    }
+
+    /// Does a text mean to be an RCT id, rightly written or not?
+    pub(crate) fn is_meant_by(text: &str) -> bool {
+        text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("rctX"))
+    }
+}
+
+impl FromStr for RctId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let mut characters = text.chars();
+        for (at, shape) in SHAPE.chars().enumerate() {
+            let found = characters.next();
+            let right = match shape {
+                'h' => found.is_some_and(|c| c.is_ascii_hexdigit()),
+                _ => found.is_some_and(|c| c.eq_ignore_ascii_case(&shape)),
+            };
+            if !right {
+                let expected =
+                    if shape == 'h' { "a hexadecimal digit".into() } else { format!("'{shape}'") };
+                return Err(malformed(text, at, &expected, found));
+            }
+        }
+        if let Some(more) = characters.next() {
+            return Err(malformed(text, SHAPE.len(), "the end", Some(more)));
+        }
+        let mut digits =
+            text[5..].split(':').map(|part| u64::from_str_radix(part, 16).unwrap_or_default());
+        let mut next = || digits.next().unwrap_or_default();
+        let (a, b, c, d, e, number) = (next(), next(), next(), next(), next(), next());
+        let branch = u128::from(a) << 96 | u128::from(b) << 80 | u128::from(c) << 64;
+        let branch = branch | u128::from(d) << 48 | u128::from(e);
+        Ok(RctId { branch: Uuid::from_u128(branch), number: number as u32 })
+    }
+}
+
+fn malformed(text: &str, at: usize, expected: &str, found: Option<char>) -> Error {
+    let found = found.map_or("the end".into(), |c| format!("'{}'", c.escape_debug()));
+    let message = format!(
+        "the RCT id \"{}\" is malformed at character {}: expected {expected}, found {found}; an id looks like \
+         rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001",
+        text.escape_debug(),
+        at + 1
+    );
+    Error::new(ErrorKind::MalformedId, message)
+}
+
+impl fmt::Display for RctId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let branch = self.branch.hyphenated().to_string().replace('-', ":");
+        write!(f, "rctX:{branch}:{:08x}", self.number)
+    }
+}
+
+impl PartialOrd for RctId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        (self.branch == other.branch).then(|| self.number.cmp(&other.number))
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for RctId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for RctId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text: String = serde::Deserialize::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001";
+
+    #[test]
+    fn round_trip_in_any_case() {
+        let id: RctId = TEXT.parse().unwrap();
+        assert_eq!(id.branch.to_string(), "5bfde23b-ce75-4303-b54f-6c18394f105c");
+        assert_eq!((id.number, id.to_string().as_str()), (1, TEXT));
+        for text in [TEXT.to_uppercase(), TEXT.to_lowercase()] {
+            assert_eq!(text.parse::<RctId>().unwrap(), id);
+        }
+        let last = RctId::new(Uuid::max(), u32::MAX);
+        assert_eq!(last.to_string().parse::<RctId>().unwrap(), last);
+    }
+
+    #[test]
+    fn malformed_text_says_where() {
+        let mut cases = vec![
+            (String::new(), "character 1:"),
+            ("rct:5bfde23b".into(), "character 4:"),
+            (TEXT.replace(':', "-"), "character 5:"),
+            (TEXT[..49].into(), "character 50: expected a hexadecimal digit, found the end"),
+            (format!("{TEXT}0"), "character 51: expected the end, found '0'"),
+        ];
+        cases.push((
+            TEXT.replacen("ce75", "ce7g", 1),
+            "character 18: expected a hexadecimal digit, found 'g'",
+        ));
+        for (text, place) in cases {
+            let error = text.parse::<RctId>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::MalformedId);
+            assert!(error.to_string().contains(place), "{error}");
+        }
+    }
+
+    #[test]
+    fn order_is_within_a_branch() {
+        let id = |branch, number| RctId::new(Uuid::from_u128(branch), number);
+        assert!(id(1, 2) < id(1, 3));
+        assert_eq!(id(1, 2).partial_cmp(&id(2, 3)), None);
+    }
+}

@@ -1,0 +1,147 @@
+//! The `.rct` file, Hyper-V's resilient change tracking: which 16 KB units were written since
+//! which id. [`FACTS`] lists what is known about it, and how surely.
+
+mod header;
+mod id;
+mod layout;
+mod table;
+
+pub use header::{Branch, TableHeader};
+pub use id::RctId;
+pub use layout::{Confidence, FACTS, Fact};
+pub(crate) use table::NewerThan;
+
+use crate::chain::Access;
+use crate::error::{ErrorKind, Result};
+use crate::source::{Guard, LocalStorage, Reader};
+use std::ffi::OsString;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// An open `.rct` file.
+pub struct Tracking {
+    file: Reader,
+    header: TableHeader,
+    unit_size: u64,
+}
+
+/// Ids of one branch that a disk can answer for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
+#[non_exhaustive]
+pub struct KnownIds {
+    /// The file of the chain whose table knows them.
+    pub file: PathBuf,
+    /// Their branch.
+    pub branch: Uuid,
+    /// The number of the oldest.
+    pub first: u32,
+    /// The number of the newest.
+    pub last: u32,
+}
+
+impl KnownIds {
+    /// The ids, newest first.
+    pub fn ids(&self) -> impl Iterator<Item = RctId> + use<> {
+        let branch = self.branch;
+        (self.first..=self.last).rev().map(move |number| RctId::new(branch, number))
+    }
+}
+
+impl Tracking {
+    /// Opens the table of a disk of this size.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UntrustedTracking`] where no header is valid or the table is of a disk of
+    /// another size; [`ErrorKind::Truncated`] where the file ends before its offset table does.
+    pub fn open(path: impl AsRef<Path>, disk_size: u64) -> Result<Self> {
+        Self::read(Reader::open(&LocalStorage::new(), path.as_ref(), &Guard::default())?, disk_size)
+    }
+
+    pub(crate) fn open_in(access: &Access, path: &Path, disk_size: u64) -> Result<Self> {
+        Self::read(Reader::open(&*access.storage, path, &access.guard)?, disk_size)
+    }
+
+    fn read(file: Reader, disk_size: u64) -> Result<Self> {
+        let header = TableHeader::read(&file)?;
+        let units = header.units;
+        let Some(unit_size) = layout::unit_size(units, disk_size) else {
+            let message = format!(
+                "the table tracks {units} units, and a disk of {disk_size} bytes should have {}: the disk was \
+                 resized, or the table is another disk's; make a full backup",
+                disk_size.div_ceil(layout::UNIT)
+            );
+            return Err(file.error(ErrorKind::UntrustedTracking, message));
+        };
+        let needed = layout::OFFSET_TABLE + layout::offset_pages(units) * layout::PAGE;
+        if file.length() < needed {
+            let message = format!(
+                "a table of {units} units should have at least {needed} bytes and has {}; it was cut short",
+                file.length()
+            );
+            return Err(file.error(ErrorKind::Truncated, message));
+        }
+        Ok(Tracking { file, header, unit_size })
+    }
+
+    /// The path that it was opened with.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// The current header.
+    pub fn header(&self) -> &TableHeader {
+        &self.header
+    }
+
+    /// How many bytes of the virtual disk a unit stands for.
+    pub fn unit_size(&self) -> u64 {
+        self.unit_size
+    }
+
+    /// The numbers that ids of each branch may have, newest branch first.
+    pub fn known(&self) -> impl Iterator<Item = (Uuid, RangeInclusive<u32>)> {
+        self.header.numbers().rev()
+    }
+
+    /// Can this table answer for the id?
+    pub fn knows(&self, id: RctId) -> bool {
+        self.header.knows(id)
+    }
+
+    fn file_pages(&self) -> u64 {
+        // An entry is an i32, so no page behind 2^31 can be named.
+        (self.file.length() / layout::PAGE).min(1 << 31)
+    }
+
+    /// Fails with "in use" where the table was written to since it was opened.
+    pub(crate) fn must_be_unchanged(&self) -> Result<()> {
+        match TableHeader::read(&self.file) {
+            Ok(now) if now == self.header && self.file.length_now()? == self.file.length() => {
+                return Ok(());
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Io | ErrorKind::TimedOut | ErrorKind::Cancelled
+                ) =>
+            {
+                return Err(error);
+            }
+            _ => {}
+        }
+        let message = "the tracking table changed while it was read, so no range is certain; read it from a \
+                       snapshot, or when nobody writes to the disk";
+        Err(self.file.error(ErrorKind::Changed, message.into()))
+    }
+}
+
+/// A disk file's companion of this extension, `.rct` or `.mrt`: the extension is added to the
+/// whole name. None where there is none.
+pub(crate) fn companion(access: &Access, disk: &Path, extension: &str) -> Option<PathBuf> {
+    let mut name: OsString = disk.file_name()?.to_owned();
+    name.push(extension);
+    access.existing(&disk.with_file_name(name)).into_iter().next()
+}

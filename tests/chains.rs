@@ -1,0 +1,174 @@
+//! Random chains from the fixture builder: every answer must be what the builder's own record
+//! of what it wrote says.
+
+mod common;
+
+use common::{limit_file, ranges};
+use std::ops::Range;
+use std::path::Path;
+use vhdx_rct::{ByteRange, ChangeQuery, Content, Limit, VirtualDisk};
+use vhdx_rct_fixtures::chain::Chain;
+use vhdx_rct_fixtures::ranges::{clip, coalesce};
+use vhdx_rct_fixtures::rng::Rng;
+
+const SEEDS: u64 = 240;
+
+/// Runs a check on each random chain; a failure names the seed.
+fn for_each_chain(seeds: Range<u64>, check: impl Fn(&Chain, &mut Rng)) {
+    for seed in seeds {
+        let folder = tempfile::tempdir().unwrap();
+        let chain = Chain::random(folder.path(), seed).unwrap();
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&chain, &mut Rng::new(seed))));
+        assert!(result.is_ok(), "the chain of seed {seed} fails");
+    }
+}
+
+fn leaf(chain: &Chain) -> &Path {
+    chain.files.last().unwrap()
+}
+
+fn query(chain: &Chain, limit: Limit) -> ChangeQuery {
+    ChangeQuery::new(leaf(chain)).since(limit)
+}
+
+fn clipped(all: &[Range<u64>], region: &Range<u64>) -> Vec<ByteRange> {
+    ranges(&coalesce(all.iter().map(|range| clip(range, region)).collect()))
+}
+
+fn random_region(rng: &mut Rng, size: u64) -> Range<u64> {
+    let (a, b) = (rng.below(size + 1), rng.below(size + 1));
+    a.min(b)..a.max(b)
+}
+
+#[test]
+fn changes_since_each_file_are_the_records() {
+    for_each_chain(0..SEEDS, |chain, rng| {
+        for (index, file) in chain.files.iter().enumerate() {
+            let expected = chain.changed_since(index);
+            let answer = query(chain, limit_file(file)).run().unwrap();
+            assert_eq!(answer.ranges, ranges(&expected), "since {}", file.display());
+            assert_eq!(answer.processed_byte_length, chain.size());
+            assert_eq!(answer.disk.virtual_disk_id, chain.disk_id);
+            let region = random_region(rng, chain.size());
+            let part = query(chain, limit_file(file)).region(region.clone()).run().unwrap();
+            assert_eq!(part.ranges, clipped(&expected, &region), "{region:?}");
+            assert_eq!(part.processed_byte_length, region.end - region.start);
+        }
+    });
+}
+
+#[test]
+fn allocated_ranges_are_the_records() {
+    for_each_chain(0..SEEDS, |chain, _| {
+        let answer = query(chain, Limit::Allocated).run().unwrap();
+        assert_eq!(answer.ranges, ranges(&chain.allocated()));
+    });
+}
+
+#[test]
+fn content_is_the_records() {
+    for_each_chain(0..SEEDS, |chain, rng| {
+        let disk = VirtualDisk::open(leaf(chain)).unwrap();
+        let mut regions = chain.interesting_regions();
+        regions.extend((0..4).map(|_| random_region(rng, chain.size().min(4 << 20))));
+        for region in regions {
+            for start in (region.start..region.end).step_by(4 << 20) {
+                let length = (region.end - start).min(4 << 20) as usize;
+                let mut found = vec![0xEE; length];
+                disk.read_at(&mut found, start).unwrap();
+                assert!(found == chain.read(start, length), "{length} bytes at {start} differ");
+            }
+        }
+    });
+}
+
+#[test]
+fn pieces_of_a_region_join_to_the_whole() {
+    for_each_chain(0..60, |chain, rng| {
+        for limit in [Limit::Allocated, limit_file(&chain.files[0])] {
+            let whole = query(chain, limit.clone()).run().unwrap().ranges;
+            let mut cuts: Vec<u64> = (0..6).map(|_| rng.below(chain.size() + 1)).collect();
+            cuts.extend([0, chain.size()]);
+            cuts.sort_unstable();
+            let mut joined = Vec::new();
+            for cut in cuts.windows(2) {
+                let part = query(chain, limit.clone()).region(cut[0]..cut[1]).run().unwrap();
+                joined.extend(part.ranges.into_iter().map(Range::<u64>::from));
+            }
+            assert_eq!(ranges(&coalesce(joined)), whole, "cut at {cuts:?}");
+        }
+    });
+}
+
+#[test]
+fn resuming_after_the_range_limit_loses_nothing() {
+    for_each_chain(0..60, |chain, rng| {
+        let region = random_region(rng, chain.size());
+        for limit in [Limit::Allocated, limit_file(&chain.files[0])] {
+            let whole = query(chain, limit.clone()).region(region.clone()).run().unwrap().ranges;
+            for most in [1, 2, 7] {
+                let (mut joined, mut at) = (Vec::new(), region.start);
+                loop {
+                    let part = query(chain, limit.clone()).region(at..region.end).max_ranges(most).run().unwrap();
+                    assert!(part.ranges.len() <= most);
+                    assert!(part.processed_byte_length > 0 || at == region.end, "no progress at {at}");
+                    joined.extend(part.ranges);
+                    at += part.processed_byte_length;
+                    if at == region.end {
+                        break;
+                    }
+                }
+                assert_eq!(joined, whole, "in steps of {most}");
+            }
+        }
+    });
+}
+
+#[test]
+fn extents_cover_the_changes_and_tell_zeros_truly() {
+    for_each_chain(0..100, |chain, _| {
+        let since = limit_file(&chain.files[0]);
+        let mut covered = Vec::new();
+        for extent in query(chain, since.clone()).extents().unwrap() {
+            let extent = extent.unwrap();
+            assert!(extent.depth < chain.files.len());
+            covered.push(Range::<u64>::from(extent.range));
+            if extent.content != Content::Data && extent.range.length <= 8 << 20 {
+                let content = chain.read(extent.range.offset, extent.range.length as usize);
+                assert!(content.iter().all(|&byte| byte == 0), "{extent:?} is not all zeros");
+            }
+        }
+        assert_eq!(ranges(&coalesce(covered)), query(chain, since).run().unwrap().ranges);
+    });
+}
+
+/// A disk of 9 GB with 1 MB blocks spans three chunks of 4 GB; with 4096-byte sectors, 40 GB
+/// span two. The last sectors of one chunk and the first of the next are told apart.
+#[test]
+fn a_bitmap_that_spans_chunks() {
+    use vhdx_rct_fixtures::pattern::Fill;
+    use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder};
+    for (size, sector, block_size) in [(9 << 30, 512, MB), (40 << 30, 4096, MB), (9 << 30, 512, 256 * MB)] {
+        let folder = tempfile::tempdir().unwrap();
+        let sectors = block_size / u64::from(sector);
+        let disk = |seed| VhdxBuilder::new(size).seed(seed).block_size(block_size).logical_sector_size(sector);
+        let parent = disk(1).write(&folder.path().join("base.vhdx")).unwrap();
+        let chunk = (1 << 23) * u64::from(sector) / block_size;
+        let last = sectors - 1..sectors;
+        let child = disk(2)
+            .disk_id(parent.disk_id)
+            .parent(ParentLocator::new(parent.data_write_guid).relative(r".\base.vhdx"))
+            .block(chunk - 1, Block::Partial { sectors: vec![0..1, last], fill: Fill(1) })
+            .block(chunk, Block::Partial { sectors: vec![0..2, 5..6], fill: Fill(1) });
+        let path = folder.path().join("child.avhdx");
+        child.write(&path).unwrap();
+        let answer = ChangeQuery::new(&path).since(limit_file(&folder.path().join("base.vhdx"))).run().unwrap();
+        let (sector, border) = (u64::from(sector), chunk * block_size);
+        let expected = [
+            border - block_size..border - block_size + sector,
+            border - sector..border + 2 * sector,
+            border + 5 * sector..border + 6 * sector,
+        ];
+        assert_eq!(answer.ranges, ranges(&expected));
+    }
+}
