@@ -120,6 +120,8 @@ pub enum ErrorKind {
     UnknownId,
     /// The tracking table cannot be trusted: not closed cleanly, damaged, or of another disk.
     UntrustedTracking,
+    /// A snapshot catalogue contradicts the files.
+    CatalogueMismatch,
     /// The parent is not the one that the child was made from, or changed since.
     ParentMismatch,
     /// An id of the wrong kind for this kind of file.
@@ -149,7 +151,7 @@ impl ErrorKind {
             K::InvalidParameter | K::MalformedId => R::InvalidParameter,
             K::InUse | K::Changed | K::Incomplete => R::InUse,
             K::TrackingDisabled | K::UnknownId => R::InvalidState,
-            K::UntrustedTracking | K::ParentMismatch => R::InvalidState,
+            K::UntrustedTracking | K::ParentMismatch | K::CatalogueMismatch => R::InvalidState,
             K::WrongIdKind => R::IncorrectDataType,
             K::ParentNotFound => R::NotAvailable,
             K::OutOfMemory => R::OutOfMemory,
@@ -237,7 +239,10 @@ impl Error {
         details.kind = match details.return_value {
             ReturnValue::AccessDenied => ErrorKind::ParentAccessDenied,
             ReturnValue::FileNotFound => ErrorKind::ParentNotFound,
-            ReturnValue::Failed | ReturnValue::NotSupported => ErrorKind::ParentUnusable,
+            ReturnValue::Failed if details.kind == ErrorKind::Cancelled => return self,
+            ReturnValue::Failed | ReturnValue::NotSupported | ReturnValue::InUse => {
+                ErrorKind::ParentUnusable
+            }
             _ => return self,
         };
         if details.kind != ErrorKind::ParentUnusable {

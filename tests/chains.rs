@@ -18,7 +18,9 @@ fn for_each_chain(seeds: Range<u64>, check: impl Fn(&Chain, &mut Rng)) {
     for seed in seeds {
         let folder = tempfile::tempdir().unwrap();
         let chain = Chain::random(folder.path(), seed).unwrap();
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&chain, &mut Rng::new(seed))));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            check(&chain, &mut Rng::new(seed))
+        }));
         assert!(result.is_ok(), "the chain of seed {seed} fails");
     }
 }
@@ -109,9 +111,16 @@ fn resuming_after_the_range_limit_loses_nothing() {
             for most in [1, 2, 7] {
                 let (mut joined, mut at) = (Vec::new(), region.start);
                 loop {
-                    let part = query(chain, limit.clone()).region(at..region.end).max_ranges(most).run().unwrap();
+                    let part = query(chain, limit.clone())
+                        .region(at..region.end)
+                        .max_ranges(most)
+                        .run()
+                        .unwrap();
                     assert!(part.ranges.len() <= most);
-                    assert!(part.processed_byte_length > 0 || at == region.end, "no progress at {at}");
+                    assert!(
+                        part.processed_byte_length > 0 || at == region.end,
+                        "no progress at {at}"
+                    );
                     joined.extend(part.ranges);
                     at += part.processed_byte_length;
                     if at == region.end {
@@ -148,10 +157,14 @@ fn extents_cover_the_changes_and_tell_zeros_truly() {
 fn a_bitmap_that_spans_chunks() {
     use vhdx_rct_fixtures::pattern::Fill;
     use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder};
-    for (size, sector, block_size) in [(9 << 30, 512, MB), (40 << 30, 4096, MB), (9 << 30, 512, 256 * MB)] {
+    for (size, sector, block_size) in
+        [(9 << 30, 512, MB), (40 << 30, 4096, MB), (9 << 30, 512, 256 * MB)]
+    {
         let folder = tempfile::tempdir().unwrap();
         let sectors = block_size / u64::from(sector);
-        let disk = |seed| VhdxBuilder::new(size).seed(seed).block_size(block_size).logical_sector_size(sector);
+        let disk = |seed| {
+            VhdxBuilder::new(size).seed(seed).block_size(block_size).logical_sector_size(sector)
+        };
         let parent = disk(1).write(&folder.path().join("base.vhdx")).unwrap();
         let chunk = (1 << 23) * u64::from(sector) / block_size;
         let last = sectors - 1..sectors;
@@ -162,7 +175,10 @@ fn a_bitmap_that_spans_chunks() {
             .block(chunk, Block::Partial { sectors: vec![0..2, 5..6], fill: Fill(1) });
         let path = folder.path().join("child.avhdx");
         child.write(&path).unwrap();
-        let answer = ChangeQuery::new(&path).since(limit_file(&folder.path().join("base.vhdx"))).run().unwrap();
+        let answer = ChangeQuery::new(&path)
+            .since(limit_file(&folder.path().join("base.vhdx")))
+            .run()
+            .unwrap();
         let (sector, border) = (u64::from(sector), chunk * block_size);
         let expected = [
             border - block_size..border - block_size + sector,

@@ -42,6 +42,11 @@ impl Access {
     /// itself, its file name beside, its file name in the search folders. Canonical, in order
     /// of preference, none twice.
     pub fn candidates(&self, beside: &Path, paths: &[&str]) -> Vec<PathBuf> {
+        self.look_for(beside, paths).0
+    }
+
+    /// [`candidates`](Self::candidates), and the first place that may not be looked at.
+    fn look_for(&self, beside: &Path, paths: &[&str]) -> (Vec<PathBuf>, Option<Error>) {
         let home = beside.parent().unwrap_or(Path::new(""));
         let mut wanted: Vec<PathBuf> = Vec::new();
         for path in paths.iter().map(|path| WindowsPath(path)) {
@@ -52,30 +57,51 @@ impl Access {
             let names = paths.iter().filter_map(|path| WindowsPath(path).file_name());
             wanted.extend(names.map(|name| folder.join(name)));
         }
-        let mut found = Vec::new();
+        let (mut found, mut denied) = (Vec::new(), None);
         for path in wanted {
-            for path in self.existing(&path) {
+            let existing = self.try_existing(&path).unwrap_or_else(|cause| {
+                // Whatever else is wrong with a place, it cannot be reached.
+                if cause.kind() == io::ErrorKind::PermissionDenied {
+                    denied.get_or_insert_with(|| {
+                        Error::io("cannot be looked for", cause).in_file(&path)
+                    });
+                }
+                Vec::new()
+            });
+            for path in existing {
                 if !found.contains(&path) && self.permits(&path) {
                     found.push(path);
                 }
             }
         }
-        found
+        (found, denied)
     }
 
     /// The file of this name (canonical), or those that differ from it by letter case.
     pub fn existing(&self, path: &Path) -> Vec<PathBuf> {
-        if let Ok(canonical) = self.canonical(path) {
-            return vec![canonical];
+        self.try_existing(path).unwrap_or_default()
+    }
+
+    /// [`existing`](Self::existing), for whom it makes a difference whether there is no such
+    /// file or nobody can tell.
+    pub fn try_existing(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        match self.canonical(path) {
+            Ok(canonical) => return Ok(vec![canonical]),
+            Err(cause) if is_absent(&cause) => {}
+            Err(cause) => return Err(cause),
         }
         let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str()))
         else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        let mut names = self.storage.list(folder).unwrap_or_default();
+        let mut names = match self.storage.list(folder) {
+            Ok(names) => names,
+            Err(cause) if is_absent(&cause) => Vec::new(),
+            Err(cause) => return Err(cause),
+        };
         names.retain(|other| other.to_str().is_some_and(|other| same_name(other, name)));
         names.sort();
-        names.iter().filter_map(|name| self.canonical(&folder.join(name)).ok()).collect()
+        names.iter().map(|name| self.canonical(&folder.join(name))).collect()
     }
 }
 
@@ -91,8 +117,9 @@ pub(super) fn open_parent(
         return Err(Error::new(ErrorKind::ParentNotFound, message).in_file(child.path()));
     };
     let paths: Vec<&str> = locator.paths().collect();
-    let mut problem = None;
-    for candidate in access.candidates(child.path(), &paths) {
+    let (candidates, denied) = access.look_for(child.path(), &paths);
+    let mut problem = denied.map(Error::in_parent);
+    for candidate in candidates {
         let opened = if above.contains(&candidate) {
             let message = "a child of this file names it as its parent: the chain is a circle";
             Err(Error::new(ErrorKind::Cycle, message).in_file(&candidate))
@@ -119,6 +146,12 @@ pub(super) fn open_parent(
         );
         Error::new(ErrorKind::ParentNotFound, message).in_file(child.path())
     }))
+}
+
+/// Does it say that there is no such file, rather than that nobody can tell?
+fn is_absent(cause: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound, Unsupported};
+    matches!(cause.kind(), NotFound | NotADirectory | InvalidFilename | Unsupported)
 }
 
 fn must_match(child: &Vhdx, parent: &Vhdx) -> Result<()> {

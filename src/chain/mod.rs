@@ -12,6 +12,7 @@ pub use content::{Content, DiskExtent};
 pub use disk::VirtualDisk;
 pub(crate) use locate::Access;
 pub(crate) use stack::Stack;
+pub(crate) use winpath::{WindowsPath, same_name};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Layer;
@@ -44,22 +45,6 @@ impl Chain {
         let mut chain = Self::leaf_only(Access::new(Arc::new(LocalStorage::new())), path.as_ref())?;
         chain.complete()?;
         Ok(chain)
-    }
-
-    /// Opens a disk with those of its parents that can be opened, and says why the chain ends
-    /// early where it does. `folders` are searched for parents too.
-    ///
-    /// # Errors
-    /// As [`Vhdx::open`] for the file itself.
-    pub fn open_partly<P: Into<PathBuf> + Clone>(
-        path: impl AsRef<Path>,
-        folders: &[P],
-    ) -> Result<(Self, Option<Error>)> {
-        let mut access = Access::new(Arc::new(LocalStorage::new()));
-        access.folders = folders.iter().cloned().map(Into::into).collect();
-        let mut chain = Self::leaf_only(access, path.as_ref())?;
-        let broken = chain.complete().err();
-        Ok((chain, broken))
     }
 
     /// Opens the leaf; parents follow with [`extend`](Self::extend).

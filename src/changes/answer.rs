@@ -32,6 +32,9 @@ pub struct VirtualDiskChanges {
     pub processed_byte_length: u64,
     /// The changed ranges: sorted, coalesced, non-empty, inside the region.
     pub ranges: Vec<ByteRange>,
+    /// Always None: where there is an answer, the task has completed. The method's form that
+    /// starts a job is [`ChangeQuery::start`](crate::ChangeQuery::start).
+    pub job: Option<std::convert::Infallible>,
     /// Which disk it is.
     pub disk: DiskIdentity,
 }
@@ -92,6 +95,7 @@ mod wire {
             Ok(VirtualDiskChanges {
                 processed_byte_length: answer.processed_byte_length,
                 ranges: ranges.map(|(&offset, &length)| ByteRange { offset, length }).collect(),
+                job: None,
                 disk: answer.virtual_disk,
             })
         }

@@ -2,12 +2,14 @@
 
 mod answer;
 mod content;
+mod job;
 mod limit;
 mod request;
 mod stream;
 
 pub use answer::{DiskIdentity, VirtualDiskChanges};
 pub use content::ChangedExtents;
+pub use job::{Job, JobState};
 pub use limit::Limit;
 pub use request::ChangeQuery;
 pub use stream::Changes;

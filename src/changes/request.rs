@@ -1,12 +1,12 @@
 //! The request: everything that a caller may set.
 
-use super::{ChangedExtents, Changes, DiskIdentity, Limit, VirtualDiskChanges};
+use super::{ChangedExtents, Changes, Job, Limit, VirtualDiskChanges};
 use crate::chain::{Access, Chain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::{Baseline, Plan, TrackedChain};
-use crate::range::ByteRange;
-use crate::rct::KnownIds;
-use crate::source::{LocalStorage, Storage};
+use crate::rct::{KnownIds, RctId};
+use crate::source::{Guard, LocalStorage, Storage};
+use crate::vhd_set::{SetLimit, SetReader, Snapshot, SnapshotCatalogue, Snapshots, VhdSet};
 use std::ops::{Bound, Range, RangeBounds};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,11 +32,12 @@ pub struct ChangeQuery {
     region: (Bound<u64>, Bound<u64>),
     max_ranges: Option<usize>,
     allow_unclean: bool,
+    catalogue: Option<SnapshotCatalogue>,
     access: Access,
 }
 
 impl ChangeQuery {
-    /// A question about a `.vhdx` or `.avhdx` file.
+    /// A question about a `.vhdx`, `.avhdx` or `.vhds` file.
     pub fn new(path: impl AsRef<Path>) -> Self {
         ChangeQuery {
             path: path.as_ref().to_owned(),
@@ -45,6 +46,7 @@ impl ChangeQuery {
             region: (Bound::Unbounded, Bound::Unbounded),
             max_ranges: None,
             allow_unclean: false,
+            catalogue: None,
             access: Access::new(Arc::new(LocalStorage::new())),
         }
     }
@@ -64,8 +66,16 @@ impl ChangeQuery {
     /// [`target`](Self::target) by the GUID's text, with or without braces.
     ///
     /// # Errors
-    /// [`ErrorKind::MalformedId`] where the text is no GUID.
+    /// [`ErrorKind::MalformedId`] where the text is no GUID, [`ErrorKind::WrongIdKind`] where it
+    /// is an RCT id.
     pub fn target_id(self, text: &str) -> std::result::Result<Self, Error> {
+        if RctId::is_meant_by(text) {
+            let message = format!(
+                "the target should be a snapshot's GUID, and {} is an RCT id",
+                text.escape_debug()
+            );
+            return Err(Error::new(ErrorKind::WrongIdKind, message));
+        }
         let id = Uuid::try_parse(text).map_err(|_| {
             let message = format!(
                 "the target should be a snapshot's GUID and is \"{}\"",
@@ -97,6 +107,13 @@ impl ChangeQuery {
         self
     }
 
+    /// What is known of a VHD Set's snapshots. It counts before the catalogue
+    /// `<name>.vhds.snapshots.json` beside the set, and before file names.
+    pub fn snapshots(mut self, catalogue: SnapshotCatalogue) -> Self {
+        self.catalogue = Some(catalogue);
+        self
+    }
+
     /// Gives up with [`ErrorKind::TimedOut`] at this moment.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.access.guard.deadline = Some(deadline);
@@ -111,7 +128,7 @@ impl ChangeQuery {
         self
     }
 
-    /// Further folders in which parents may lie, by their file names.
+    /// Further folders in which parents, and a set's files, may lie, by their file names.
     pub fn parent_search<P: Into<PathBuf>>(mut self, folders: impl IntoIterator<Item = P>) -> Self {
         self.access.folders = folders.into_iter().map(Into::into).collect();
         self
@@ -136,15 +153,7 @@ impl ChangeQuery {
     /// Every situation of [`ReturnValue`](crate::ReturnValue) but the first two.
     pub fn run(self) -> std::result::Result<VirtualDiskChanges, Error> {
         let guard = self.access.guard.clone();
-        let mut changes = self.stream()?;
-        let mut ranges = Vec::new();
-        for range in changes.by_ref() {
-            let needed = (ranges.len() + 1) * size_of::<ByteRange>();
-            guard.need(needed as u64, "the list of changed ranges")?;
-            ranges.push(range?);
-        }
-        let processed_byte_length = changes.processed_byte_length();
-        Ok(VirtualDiskChanges { processed_byte_length, ranges, disk: changes.disk() })
+        self.stream()?.collect_within(&guard)
     }
 
     /// Asks, and gives the answer range by range in constant memory.
@@ -158,49 +167,109 @@ impl ChangeQuery {
                 "the limit on the number of ranges should be at least 1 and is 0".into(),
             ));
         }
-        let limit = self.limit.as_ref().ok_or_else(|| {
+        let limit = self.limit.clone().ok_or_else(|| {
             invalid(
                 "no baseline: say since what the disk may have changed, or * for all of it".into(),
             )
         })?;
-        let mut chain = Chain::leaf_only(self.access.clone(), &self.path)?;
-        let metadata = chain.leaf().metadata().clone();
-        let region = self.checked_region(metadata.virtual_size)?;
-        if self.target.is_some() {
-            return Err(invalid(
-                "a target snapshot can be given for a VHD Set only, and this is a single disk"
-                    .into(),
-            ));
-        }
-        let baseline = match limit {
-            Limit::Allocated => Baseline::Allocated,
-            Limit::File(path) => Baseline::File(path),
-            Limit::Rct(id) => Baseline::Rct { id: *id, allow_unclean: self.allow_unclean },
-            Limit::Snapshot(id) => {
-                let message = format!(
-                    "{id} is a snapshot's id, which only a VHD Set knows, and this is a single disk"
-                );
-                return Err(Error::new(ErrorKind::WrongIdKind, message).in_file(&self.path));
-            }
+        let (mut chain, baseline, set) = match self.open_set()? {
+            Some(set) => self.about_set(set, limit)?,
+            None => self.about_disk(limit)?,
         };
-        let plan = Plan::new(&mut chain, baseline)?;
-        let disk = DiskIdentity {
-            virtual_disk_id: metadata.disk_id,
-            virtual_size: metadata.virtual_size,
-            logical_sector_size: metadata.logical_sector_size,
-            granularity: plan.granularity,
-        };
-        Ok(Changes::new(plan.ranges(region.clone()), chain, disk, region, max_ranges))
+        let region = self.checked_region(chain.leaf().virtual_size())?;
+        let plan = Plan::new(&mut chain, &baseline)?;
+        Ok(Changes::new(plan, (chain, set), region, max_ranges))
     }
 
-    /// Every RCT id that the disk's chain can answer for, newest first, each once. Those of a
-    /// file that was not closed cleanly need [`allow_unclean`](Self::allow_unclean).
+    fn open_set(&self) -> Result<Option<VhdSet>> {
+        if VhdSet::is_one(&self.access, &self.path)? {
+            return VhdSet::open_in(&self.access, &self.path).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn about_disk(&self, limit: Limit) -> Result<(Chain, Baseline, Option<VhdSet>)> {
+        let chain = Chain::leaf_only(self.access.clone(), &self.path)?;
+        if self.target.is_some() {
+            let message =
+                "a target snapshot can be given for a VHD Set only, and this is a single disk";
+            return Err(invalid(message.into()).in_file(&self.path));
+        }
+        if let Limit::Snapshot(id) = limit {
+            let message = format!(
+                "{id} is a snapshot's id, which only a VHD Set knows, and this is a single disk"
+            );
+            return Err(Error::new(ErrorKind::WrongIdKind, message).in_file(&self.path));
+        }
+        Ok((chain, self.baseline(limit), None))
+    }
+
+    fn about_set(&self, set: VhdSet, limit: Limit) -> Result<(Chain, Baseline, Option<VhdSet>)> {
+        let snapshots = Snapshots::gather(&self.access, &self.path, self.catalogue.as_ref())?;
+        let mut reader = SetReader::new(&self.access, &set, &snapshots);
+        let mut chain = reader.target(self.target)?;
+        let baseline = match limit {
+            Limit::Snapshot(id) if self.target == Some(id) => Baseline::Same,
+            Limit::Snapshot(id) => match reader.limit(&mut chain, id)? {
+                SetLimit::File(path) => Baseline::File(path),
+                SetLimit::Rct(id) => self.baseline(Limit::Rct(id)),
+            },
+            other => self.baseline(other),
+        };
+        Ok((chain, baseline, Some(set)))
+    }
+
+    /// What a limit other than a snapshot means for a chain.
+    fn baseline(&self, limit: Limit) -> Baseline {
+        match limit {
+            Limit::File(path) => Baseline::File(path),
+            Limit::Rct(id) => Baseline::Rct { id, allow_unclean: self.allow_unclean },
+            Limit::Allocated | Limit::Snapshot(_) => Baseline::Allocated,
+        }
+    }
+
+    /// Asks in the background; see [`Job`].
+    pub fn start(self) -> Job {
+        Job::start(self)
+    }
+
+    /// Every RCT id that the disk's chain (a set's: that of its active file, or of the target)
+    /// can answer for, newest first, each once. Those of a file that was not closed cleanly need [`allow_unclean`](Self::allow_unclean).
     ///
     /// # Errors
     /// What opening the chain and its tables gives.
     pub fn known_ids(&self) -> std::result::Result<Vec<KnownIds>, Error> {
-        let mut chain = Chain::leaf_only(self.access.clone(), &self.path)?;
+        let mut chain = self.target_chain()?;
         Ok(TrackedChain::open(&mut chain)?.known_ids())
+    }
+
+    /// The chain that the question is about, with those parents that can be opened, and why it
+    /// ends early where it does.
+    ///
+    /// # Errors
+    /// What opening the file itself gives.
+    pub fn chain(&self) -> std::result::Result<(Chain, Option<Error>), Error> {
+        let mut chain = self.target_chain()?;
+        let broken = chain.complete().err();
+        Ok((chain, broken))
+    }
+
+    /// Every snapshot of the set that a catalogue, or a file name of the active chain, tells
+    /// of; none for a single disk.
+    ///
+    /// # Errors
+    /// What opening the set, its catalogue and its active chain gives.
+    pub fn known_snapshots(&self) -> std::result::Result<Vec<Snapshot>, Error> {
+        let Some(set) = self.open_set()? else { return Ok(Vec::new()) };
+        let snapshots = Snapshots::gather(&self.access, &self.path, self.catalogue.as_ref())?;
+        Ok(SetReader::new(&self.access, &set, &snapshots).all())
+    }
+
+    fn target_chain(&self) -> Result<Chain> {
+        match self.open_set()? {
+            Some(set) => Ok(self.about_set(set, Limit::Allocated)?.0),
+            None => Ok(self.about_disk(Limit::Allocated)?.0),
+        }
     }
 
     /// Asks, and cuts each changed range into what has data and what reads as zeros, so that
@@ -210,6 +279,15 @@ impl ChangeQuery {
     /// As [`stream`](Self::stream).
     pub fn extents(self) -> std::result::Result<ChangedExtents, Error> {
         ChangedExtents::new(self.stream()?)
+    }
+
+    /// The limits that the request runs under.
+    pub(super) fn guard(&self) -> &Guard {
+        &self.access.guard
+    }
+
+    pub(super) fn guard_mut(&mut self) -> &mut Guard {
+        &mut self.access.guard
     }
 
     fn checked_region(&self, size: u64) -> Result<Range<u64>> {

@@ -1,10 +1,15 @@
 //! The answer as a stream.
 
-use super::answer::DiskIdentity;
+use super::answer::{DiskIdentity, VirtualDiskChanges};
 use crate::chain::Chain;
 use crate::error::{Error, Result};
-use crate::query::Ranges;
+use crate::query::{Plan, Ranges};
 use crate::range::ByteRange;
+use crate::source::Guard;
+use crate::vhd_set::VhdSet;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// The changed ranges one by one: sorted, coalesced, clipped, in constant memory however many
 /// there are.
@@ -15,6 +20,7 @@ use crate::range::ByteRange;
 pub struct Changes {
     ranges: Ranges,
     chain: Chain,
+    set: Option<VhdSet>,
     disk: DiskIdentity,
     start: u64,
     end: u64,
@@ -25,14 +31,41 @@ pub struct Changes {
 
 impl Changes {
     pub(super) fn new(
-        ranges: Ranges,
-        chain: Chain,
-        disk: DiskIdentity,
-        region: std::ops::Range<u64>,
+        plan: Plan,
+        (chain, set): (Chain, Option<VhdSet>),
+        region: Range<u64>,
         max_ranges: usize,
     ) -> Self {
+        let metadata = chain.leaf().metadata();
+        let disk = DiskIdentity {
+            virtual_disk_id: metadata.disk_id,
+            virtual_size: metadata.virtual_size,
+            logical_sector_size: metadata.logical_sector_size,
+            granularity: plan.granularity,
+        };
         let (start, end) = (region.start, region.end);
-        Changes { ranges, chain, disk, start, end, left: max_ranges, processed: 0, done: false }
+        let ranges = plan.ranges(region);
+        Changes {
+            ranges,
+            chain,
+            set,
+            disk,
+            start,
+            end,
+            left: max_ranges,
+            processed: 0,
+            done: false,
+        }
+    }
+
+    /// The region that was asked about, in bytes of the disk.
+    pub fn region(&self) -> Range<u64> {
+        self.start..self.end
+    }
+
+    /// See [`Ranges::position`].
+    pub(super) fn position(&self) -> Arc<AtomicU64> {
+        self.ranges.position()
     }
 
     /// Which disk the ranges are of.
@@ -51,6 +84,22 @@ impl Changes {
         self.processed
     }
 
+    /// The whole answer, in as much memory as the budget allows.
+    pub(super) fn collect_within(mut self, guard: &Guard) -> Result<VirtualDiskChanges> {
+        let mut ranges = Vec::new();
+        for range in self.by_ref() {
+            let needed = (ranges.len() + 1) * size_of::<ByteRange>();
+            guard.need(needed as u64, "the list of changed ranges")?;
+            ranges.push(range?);
+        }
+        Ok(VirtualDiskChanges {
+            processed_byte_length: self.processed,
+            ranges,
+            job: None,
+            disk: self.disk,
+        })
+    }
+
     fn advance(&mut self) -> Result<Option<ByteRange>> {
         let next = self.ranges.next()?;
         match next {
@@ -67,6 +116,9 @@ impl Changes {
             file.must_be_unchanged()?;
         }
         self.ranges.must_be_unchanged()?;
+        if let Some(set) = &self.set {
+            set.must_be_unchanged()?;
+        }
         Ok(None)
     }
 }

@@ -8,17 +8,19 @@ use crate::extent::{Held, Layer};
 use crate::rct::{RctId, Tracking};
 use crate::vhdx::Grain;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the answer is measured against.
-pub(crate) enum Baseline<'a> {
+pub(crate) enum Baseline {
     /// Everything that does not certainly read as zeros.
     Allocated,
     /// A file of the chain: what the files above it hold.
-    File(&'a Path),
+    File(PathBuf),
     /// An RCT id: what was written after it was sealed.
     Rct { id: RctId, allow_unclean: bool },
+    /// The disk's own state: nothing changed.
+    Same,
 }
 
 /// Layers and the rule by which they are reported.
@@ -33,7 +35,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Opens as much of the chain as the question needs.
-    pub fn new(chain: &mut Chain, baseline: Baseline<'_>) -> Result<Self> {
+    pub fn new(chain: &mut Chain, baseline: &Baseline) -> Result<Self> {
         let sector = chain.leaf().metadata().logical_sector_size;
         match baseline {
             Baseline::Allocated => {
@@ -46,7 +48,8 @@ impl Plan {
                 let layers = (0..depth).map(|above| chain.layer(above, Grain::State)).collect();
                 Ok(Self::changed(layers, chain.files()[depth].virtual_size(), sector))
             }
-            Baseline::Rct { id, allow_unclean } => {
+            Baseline::Same => Ok(Self::changed(Vec::new(), 0, sector)),
+            &Baseline::Rct { id, allow_unclean } => {
                 let Answering { layers, tables } =
                     TrackedChain::open(chain)?.since(id, allow_unclean)?;
                 let units = tables.iter().map(|table| table.unit_size() as u32);

@@ -7,6 +7,7 @@ use crate::range::ByteRange;
 use crate::rct::Tracking;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The ranges of a region that a rule reports.
 pub(crate) struct Ranges {
@@ -18,7 +19,13 @@ pub(crate) struct Ranges {
     end: u64,
     /// A range that may still grow.
     open: Option<ByteRange>,
+    /// How far the region was looked at, for whoever watches.
+    position: Arc<AtomicU64>,
+    stride: u64,
 }
+
+/// The least stretch that is looked at before the position is told again.
+const MIN_STRIDE: u64 = 1 << 30;
 
 impl Ranges {
     pub fn new(
@@ -27,7 +34,15 @@ impl Ranges {
         tables: Vec<Arc<Tracking>>,
         region: Range<u64>,
     ) -> Self {
-        Ranges { stack, rule, tables, at: region.start, end: region.end, open: None }
+        let (at, end) = (region.start, region.end);
+        let position = Arc::new(AtomicU64::new(at));
+        let stride = ((end - at) / 256).max(MIN_STRIDE);
+        Ranges { stack, rule, tables, at, end, open: None, position, stride }
+    }
+
+    /// How far the region was looked at, in bytes of the disk; grows while ranges are asked for.
+    pub fn position(&self) -> Arc<AtomicU64> {
+        self.position.clone()
     }
 
     /// Fails with "in use" where somebody wrote to a tracking table in the meantime.
@@ -38,9 +53,11 @@ impl Ranges {
     /// The next range; None at the region's end.
     pub fn next(&mut self) -> Result<Option<ByteRange>> {
         while self.at < self.end {
-            let extent = self.stack.at(self.at, self.end)?.extent;
+            let limit = self.end.min(self.at.saturating_add(self.stride));
+            let extent = self.stack.at(self.at, limit)?.extent;
             let piece = ByteRange::from(self.at..extent.end);
             self.at = extent.end;
+            self.position.store(self.at, Ordering::Relaxed);
             if (self.rule)(extent.held) {
                 let open = self.open.get_or_insert(ByteRange { length: 0, ..piece });
                 open.length += piece.length;

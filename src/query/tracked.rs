@@ -24,14 +24,8 @@ impl<'a> TrackedChain<'a> {
     pub fn open(chain: &'a mut Chain) -> Result<Self> {
         chain.complete()?;
         let chain = &*chain;
-        let open = |file: &Arc<crate::vhdx::Vhdx>| {
-            companion(chain.access(), file.path(), ".rct")
-                .map(|path| {
-                    Tracking::open_in(chain.access(), &path, file.virtual_size()).map(Arc::new)
-                })
-                .transpose()
-        };
-        let tables = chain.files().iter().map(open).collect::<Result<_>>()?;
+        let open = |depth| Ok(Tracking::of(chain, depth)?.map(Arc::new));
+        let tables = (0..chain.files().len()).map(open).collect::<Result<_>>()?;
         Ok(TrackedChain { chain, tables })
     }
 
@@ -92,7 +86,7 @@ impl<'a> TrackedChain<'a> {
     fn must_not_have_lost_a_table(&self, deepest: usize) -> Result<()> {
         let below = self.chain.files().iter().zip(&self.tables).skip(deepest + 1);
         for (file, _) in below.filter(|(_, table)| table.is_none()) {
-            if companion(self.chain.access(), file.path(), ".mrt").is_some() {
+            if companion(self.chain.access(), file.path(), ".mrt")?.is_some() {
                 let message = "a .mrt file beside it says that it is tracked, and its .rct file is missing, so what \
                                changed in it is unknown; put the .rct file beside it, or make a full backup";
                 return Err(Error::new(ErrorKind::UntrustedTracking, message).in_file(file.path()));

@@ -3,6 +3,7 @@
 use super::RctId;
 use super::layout::*;
 use crate::error::{ErrorKind, Result};
+use crate::inspect::hex;
 use crate::source::Reader;
 use byteorder::{ByteOrder, LittleEndian};
 use uuid::Uuid;
@@ -51,7 +52,7 @@ impl TableHeader {
         let valid = (0..2).filter_map(|i| checksum.and_then(|sum| Self::parse(&copies[i], i, sum)));
         // Of two equal counters the first copy is as good as the second.
         valid.reduce(|a, b| if b.counter > a.counter { b } else { a }).ok_or_else(|| {
-            let start: String = copies[0][..64].iter().map(|byte| format!("{byte:02x}")).collect();
+            let start = hex(&copies[0][..64]);
             let reason = match checksum {
                 None => "no known checksum holds on either",
                 Some(_) => "the one whose checksum holds claims a branch history outside 1 to 511",

@@ -3,16 +3,18 @@
 
 mod header;
 mod id;
+mod inspect;
 mod layout;
 mod table;
 
 pub use header::{Branch, TableHeader};
 pub use id::RctId;
+pub use inspect::inspect;
 pub use layout::{Confidence, FACTS, Fact};
 pub(crate) use table::NewerThan;
 
-use crate::chain::Access;
-use crate::error::{ErrorKind, Result};
+use crate::chain::{Access, Chain};
+use crate::error::{Error, ErrorKind, Result};
 use crate::source::{Guard, LocalStorage, Reader};
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
@@ -60,8 +62,25 @@ impl Tracking {
         Self::read(Reader::open(&LocalStorage::new(), path.as_ref(), &Guard::default())?, disk_size)
     }
 
-    pub(crate) fn open_in(access: &Access, path: &Path, disk_size: u64) -> Result<Self> {
-        Self::read(Reader::open(&*access.storage, path, &access.guard)?, disk_size)
+    /// Opens a table whose disk is not at hand; its size is taken as that of its units.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_alone(path: impl AsRef<Path>) -> Result<Self> {
+        let file = Reader::open(&LocalStorage::new(), path.as_ref(), &Guard::default())?;
+        let units = TableHeader::read(&file)?.units;
+        Self::read(file, units.saturating_mul(layout::UNIT))
+    }
+
+    /// Opens the table beside a file of a chain; None where the file is not tracked.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn of(chain: &Chain, depth: usize) -> Result<Option<Self>> {
+        let (access, disk) = (chain.access(), &chain.files()[depth]);
+        let Some(path) = companion(access, disk.path(), ".rct")? else { return Ok(None) };
+        let file = Reader::open(&*access.storage, &path, &access.guard)?;
+        Self::read(file, disk.virtual_size()).map(Some)
     }
 
     fn read(file: Reader, disk_size: u64) -> Result<Self> {
@@ -139,9 +158,18 @@ impl Tracking {
 }
 
 /// A disk file's companion of this extension, `.rct` or `.mrt`: the extension is added to the
-/// whole name. None where there is none.
-pub(crate) fn companion(access: &Access, disk: &Path, extension: &str) -> Option<PathBuf> {
-    let mut name: OsString = disk.file_name()?.to_owned();
+/// whole name. None where there is none; where nobody can tell, an error: a table that is
+/// overlooked is a shorter answer.
+pub(crate) fn companion(access: &Access, disk: &Path, extension: &str) -> Result<Option<PathBuf>> {
+    let mut name: OsString = disk.file_name().unwrap_or_default().to_owned();
     name.push(extension);
-    access.existing(&disk.with_file_name(name)).into_iter().next()
+    let path = disk.with_file_name(name);
+    let found = access.try_existing(&path).map_err(|cause| match cause.kind() {
+        std::io::ErrorKind::NotFound => {
+            let message = "its folder lists it, and it is not there: a link to a file that is gone";
+            Error::new(ErrorKind::UntrustedTracking, message).in_file(&path)
+        }
+        _ => Error::io("cannot be looked for", cause).in_file(&path),
+    })?;
+    Ok(found.into_iter().next())
 }

@@ -4,6 +4,7 @@ use super::Tracking;
 use super::layout::*;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{Extent, Held, Layer};
+use crate::inspect::hex;
 use bitvec::vec::BitVec;
 use byteorder::{ByteOrder, LittleEndian};
 use std::sync::Arc;
@@ -203,7 +204,7 @@ impl Tracking {
     }
 
     fn bad_sequence_page(&self, bytes: &[u8], page: u64) -> Error {
-        let start: String = bytes[..64].iter().map(|byte| format!("{byte:02x}")).collect();
+        let start = hex(&bytes[..64]);
         let message = format!(
             "the checksum of the sequence page at {:#x} does not hold, by none of the known conventions or not by \
              the one of the other pages. It begins {start}; if Windows wrote this file, please report what \

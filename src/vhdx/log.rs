@@ -276,6 +276,8 @@ fn parse_entry(sector: &[u8], at: u64, ring: u64) -> Option<Entry> {
         && entry.tail.is_multiple_of(LOG_SECTOR)
         && entry.tail < ring
         && entry.sequence > 0
+        && entry.flushed_file_offset.is_multiple_of(MB)
+        && entry.last_file_offset.is_multiple_of(MB)
         && entry.descriptor_sectors() * LOG_SECTOR <= entry.length;
     possible.then_some(entry)
 }

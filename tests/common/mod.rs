@@ -1,6 +1,13 @@
 //! What the integration tests share: the real images, unpacked once.
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod deep;
+pub mod faulty;
+pub mod image;
+pub mod memory;
+
+pub mod injected;
+
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;

@@ -18,17 +18,26 @@ pub enum Command {
     Changes(ChangesArgs),
     /// Show what a file is: identity, chain, tracking, warnings
     Info(InfoArgs),
+    /// Show the raw structures of a .rct or .vhds file, for format research
+    Inspect(InspectArgs),
 }
 
 /// A question about a disk; what `changes` and its like have in common.
 #[derive(Group)]
 pub struct Question {
-    /// The disk: a .vhdx or .avhdx file
+    /// The disk: a .vhdx, .avhdx or .vhds file
     pub disk: PathBuf,
-    /// The baseline: file:PATH (a file of the chain: what was written above it), or * (everything
-    /// that a full backup must read)
+    /// The baseline: an RCT id (rctX:...), a snapshot's GUID (VHD Sets), file:PATH (a file of the
+    /// chain: what was written above it), or * (everything that a full backup must read)
     #[arg(long, value_name = "LIMIT")]
     pub since: String,
+    /// Trust the tracking table of a disk that was not closed cleanly
+    #[arg(long)]
+    pub allow_unclean: bool,
+    /// What PowerShell told of a VHD Set's snapshots:
+    /// Get-VHDSnapshot -Path x.vhds -GetParentPaths | ConvertTo-Json
+    #[arg(long, value_name = "FILE")]
+    pub snapshots: Option<PathBuf>,
     /// Look for parents in this folder too (may be given several times)
     #[arg(long, value_name = "DIR")]
     pub search_path: Vec<PathBuf>,
@@ -77,7 +86,7 @@ pub enum Format {
 
 #[derive(Group)]
 pub struct InfoArgs {
-    /// A .vhdx or .avhdx file
+    /// A .vhdx, .avhdx, .vhds or .rct file
     pub file: PathBuf,
     /// How to write the answer
     #[arg(long, value_enum, default_value = "text")]
@@ -85,9 +94,21 @@ pub struct InfoArgs {
     /// Walk every structure: every table entry, blocks used twice, every checksum
     #[arg(long)]
     pub check: bool,
+    /// What PowerShell told of a VHD Set's snapshots
+    #[arg(long, value_name = "FILE")]
+    pub snapshots: Option<PathBuf>,
     /// Look for parents in this folder too (may be given several times)
     #[arg(long, value_name = "DIR")]
     pub search_path: Vec<PathBuf>,
+}
+
+#[derive(Group)]
+pub struct InspectArgs {
+    /// A .rct or .vhds file
+    pub file: PathBuf,
+    /// How to write the answer
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TextFormat,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]

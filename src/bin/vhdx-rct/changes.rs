@@ -6,7 +6,7 @@ use crate::text::{count, human, percent};
 use serde_json::json;
 use std::io::{self, BufWriter, Write};
 use std::time::Instant;
-use vhdx_rct::{ChangeQuery, Content, Error};
+use vhdx_rct::{ChangeQuery, Content, Error, SnapshotCatalogue};
 
 type Outcome = Result<(), Failure>;
 
@@ -29,8 +29,11 @@ pub fn run(args: &ChangesArgs) -> Outcome {
 
 /// The question as the command line asks it.
 pub fn query(question: &Question) -> Result<ChangeQuery, Error> {
-    let query = ChangeQuery::new(&question.disk).since(question.since.parse()?);
-    Ok(query.parent_search(&question.search_path))
+    let mut query = ChangeQuery::new(&question.disk).since(question.since.parse()?);
+    if let Some(path) = &question.snapshots {
+        query = query.snapshots(SnapshotCatalogue::open(path)?);
+    }
+    Ok(query.allow_unclean(question.allow_unclean).parent_search(&question.search_path))
 }
 
 fn whole_query(args: &ChangesArgs) -> Result<ChangeQuery, Error> {

@@ -4,6 +4,7 @@ mod args;
 mod changes;
 mod failure;
 mod info;
+mod inspect;
 mod text;
 
 use args::{Args, Command};
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Changes(args) => changes::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

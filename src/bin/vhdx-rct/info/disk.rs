@@ -1,0 +1,189 @@
+//! A disk: identity, chain, tracking, warnings.
+
+use super::Report;
+use crate::args::InfoArgs;
+use crate::failure::Failure;
+use crate::text::{count, human, human_and_exact};
+use serde_json::{Value, json};
+use vhdx_rct::rct::Tracking;
+use vhdx_rct::vhdx::{CheckReport, Vhdx};
+use vhdx_rct::{Chain, ChangeQuery, Error, KnownIds};
+
+pub fn report(args: &InfoArgs) -> Result<Report, Failure> {
+    let query = ChangeQuery::new(&args.file).parent_search(&args.search_path);
+    let (chain, broken) = query.chain()?;
+    let mut report = Report::default();
+    identity(&mut report, chain.leaf());
+    about_chain(&mut report, &query, &chain, broken.as_ref());
+    if args.check {
+        check(&mut report, &chain.leaf().check()?);
+    }
+    Ok(report)
+}
+
+fn identity(report: &mut Report, leaf: &Vhdx) {
+    let metadata = leaf.metadata();
+    let (logical, physical) = (metadata.logical_sector_size, metadata.physical_sector_size);
+    report.row("file", leaf.path().display());
+    report.row("format", format!("VHDX, {}", kind(leaf)));
+    report.row("created by", leaf.creator());
+    report.row("disk id", metadata.disk_id);
+    report.row("virtual size", human_and_exact(metadata.virtual_size));
+    report.row("file length", human_and_exact(leaf.file_length()));
+    report.row("block size", human_and_exact(metadata.block_size.into()));
+    report.row("sectors", format!("{logical} bytes logical, {physical} physical"));
+    report.row("data write id", leaf.header().data_write_guid);
+    report.row("log", log(leaf));
+    report.json = json!({
+        "Format": "vhdx",
+        "Kind": kind(leaf),
+        "Creator": leaf.creator(),
+        "VirtualDiskId": metadata.disk_id.to_string(),
+        "VirtualSize": metadata.virtual_size,
+        "BlockSize": metadata.block_size,
+        "LogicalSectorSize": logical,
+        "PhysicalSectorSize": physical,
+    });
+}
+
+/// The chain, its tracking and what should be known before it is trusted; for a disk and for
+/// the active state of a set.
+pub fn about_chain(
+    report: &mut Report,
+    query: &ChangeQuery,
+    chain: &Chain,
+    broken: Option<&Error>,
+) {
+    let mut warnings = Vec::new();
+    let mut files = Vec::new();
+    for (depth, file) in chain.files().iter().enumerate() {
+        report.row("chain", format!("{depth}  {}", file.path().display()));
+        let tracking = Tracking::of(chain, depth);
+        files.push(file_json(file, &tracking));
+        if !file.closed_cleanly() {
+            let name = file.path().display();
+            warnings
+                .push(format!("{name} was not closed cleanly; its log is replayed in memory only"));
+        }
+        match tracking {
+            Err(error) => warnings.push(format!("a tracking table cannot be used: {error}")),
+            Ok(table) => {
+                report.row("tracking", format!("{depth}  {}", table_state(table.as_ref(), file)))
+            }
+        }
+    }
+    // Rows of a kind belong together.
+    report.rows.sort_by_key(|(name, _)| *name == "tracking");
+    let known =
+        if broken.is_none() { query.known_ids() } else { Ok(Vec::new()) }.unwrap_or_default();
+    for ids in &known {
+        report.row("known ids", known_row(ids));
+    }
+    warnings.extend(broken.map(|error| format!("the chain is not complete: {error}")));
+    for warning in &warnings {
+        report.row("warning", warning);
+    }
+    report.json["Chain"] = files.into();
+    report.json["ChainComplete"] = broken.is_none().into();
+    report.json["KnownIds"] = known.iter().map(known_json).collect();
+    report.json["Warnings"] = warnings.into();
+}
+
+fn table_state(table: Option<&Tracking>, file: &Vhdx) -> String {
+    let Some(table) = table else { return "off".into() };
+    let header = table.header();
+    let doubt = if file.closed_cleanly() { "" } else { ", not closed cleanly: may lag behind" };
+    format!(
+        "on, {} of {}, newest id {}{doubt}",
+        count(header.units, "unit", "units"),
+        human(table.unit_size()),
+        header.current
+    )
+}
+
+fn known_row(ids: &KnownIds) -> String {
+    let newest = ids.ids().next().map(|id| id.to_string()).unwrap_or_default();
+    let name = ids.file.file_name().unwrap_or_default().display();
+    match ids.last - ids.first {
+        0 => format!("{newest}  ({name})"),
+        older => format!("{newest}  and {older} older, down to {:08x}  ({name})", ids.first),
+    }
+}
+
+fn known_json(ids: &KnownIds) -> Value {
+    json!({
+        "File": ids.file.display().to_string(),
+        "Branch": ids.branch.to_string(),
+        "First": ids.first,
+        "Last": ids.last,
+        "Newest": ids.ids().next(),
+    })
+}
+
+fn kind(file: &Vhdx) -> &'static str {
+    match file.metadata() {
+        metadata if metadata.has_parent() => "differencing",
+        metadata if metadata.leave_block_allocated => "fixed",
+        _ => "dynamic",
+    }
+}
+
+fn log(file: &Vhdx) -> String {
+    match file.replayed_log_entries() {
+        None => "empty: closed cleanly".into(),
+        Some(entries) => format!("{} to replay", count(entries as u64, "entry", "entries")),
+    }
+}
+
+fn file_json(file: &Vhdx, tracking: &Result<Option<Tracking>, Error>) -> Value {
+    let header = file.header();
+    let mut object = json!({
+        "Path": file.path().display().to_string(),
+        "Kind": kind(file),
+        "FileLength": file.file_length(),
+        "VirtualSize": file.virtual_size(),
+        "SequenceNumber": header.sequence_number,
+        "FileWriteGuid": header.file_write_guid.to_string(),
+        "DataWriteGuid": header.data_write_guid.to_string(),
+        "ReplayedLogEntries": file.replayed_log_entries(),
+        "Tracking": match tracking {
+            Ok(table) => table.as_ref().map(super::table::header_json).unwrap_or_default(),
+            Err(error) => json!({ "Message": error.to_string() }),
+        },
+    });
+    if let Some(locator) = &file.metadata().parent_locator {
+        object["ParentLocator"] = json!({
+            "ParentLinkage": locator.parent_linkage.to_string(),
+            "ParentLinkage2": locator.parent_linkage2.map(|id| id.to_string()),
+            "RelativePath": locator.relative_path,
+            "VolumePath": locator.volume_path,
+            "AbsoluteWin32Path": locator.absolute_win32_path,
+        });
+    }
+    object
+}
+
+fn check(report: &mut Report, check: &CheckReport) {
+    for finding in &check.findings {
+        report.row("found", finding);
+    }
+    let walked = format!(
+        "{} looked at, {} and {} in the file",
+        count(check.entries, "BAT entry", "BAT entries"),
+        count(check.payload_blocks, "block", "blocks"),
+        count(check.bitmap_blocks, "sector bitmap", "sector bitmaps"),
+    );
+    let verdict = match check.total {
+        0 => "nothing wrong".into(),
+        total => count(total, "finding", "findings"),
+    };
+    report.row("check", format!("{verdict}: {walked}"));
+    report.found = check.total > 0;
+    report.json["Check"] = json!({
+        "Findings": check.findings,
+        "Total": check.total,
+        "BatEntries": check.entries,
+        "PayloadBlocks": check.payload_blocks,
+        "BitmapBlocks": check.bitmap_blocks,
+    });
+}

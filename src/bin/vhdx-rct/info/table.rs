@@ -1,0 +1,56 @@
+//! A tracking table without its disk.
+
+use super::Report;
+use crate::failure::Failure;
+use crate::text::count;
+use serde_json::{Value, json};
+use std::path::Path;
+use vhdx_rct::rct::Tracking;
+
+pub fn report(path: &Path) -> Result<Report, Failure> {
+    let table = Tracking::open_alone(path)?;
+    let header = table.header();
+    let mut report = Report::default();
+    report.row("file", path.display());
+    report.row("format", "tracking table (.rct)");
+    report.row("units", header.units);
+    report.row("current id", header.current);
+    report.row(
+        "header",
+        format!(
+            "copy {}, counter {}, checksum {}",
+            header.copy + 1,
+            header.counter,
+            header.checksum
+        ),
+    );
+    for (branch, numbers) in table.known() {
+        let ids = u64::from(numbers.end() - numbers.start()) + 1;
+        let ids = count(ids, "id", "ids");
+        report.row(
+            "branch",
+            format!("{branch}  {ids}, {:08x} to {:08x}", numbers.start(), numbers.end()),
+        );
+    }
+    report.json = header_json(&table);
+    report.json["Format"] = "rct".into();
+    Ok(report)
+}
+
+pub fn header_json(table: &Tracking) -> Value {
+    let header = table.header();
+    let branches: Vec<Value> = header
+        .branches
+        .iter()
+        .map(|branch| json!({ "Branch": branch.id.to_string(), "First": branch.first, "Limit": branch.limit }))
+        .collect();
+    json!({
+        "Path": table.path().display().to_string(),
+        "Units": header.units,
+        "UnitSize": table.unit_size(),
+        "CurrentId": header.current,
+        "Counter": header.counter,
+        "Checksum": header.checksum,
+        "Branches": branches,
+    })
+}

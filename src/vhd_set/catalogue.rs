@@ -1,0 +1,181 @@
+//! The snapshots of a set: what Windows keeps in records that nobody has described, and what
+//! PowerShell's `Get-VHDSnapshot` tells of them.
+
+use super::resolve::read_catalogue;
+use crate::error::{Error, ErrorKind, Result};
+use crate::rct::RctId;
+use crate::source::{Guard, LocalStorage, Reader};
+use serde_json::Value;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+use uuid::Uuid;
+
+/// A snapshot of a VHD Set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Its id.
+    pub id: Uuid,
+    /// Windows' path of its frozen file; None for a reference-only snapshot, whose file was
+    /// merged away.
+    pub path: Option<String>,
+    /// The RCT id that was sealed with it.
+    pub rct_id: Option<RctId>,
+    /// When it was made, where that is known.
+    pub creation_time: Option<SystemTime>,
+    /// Windows' paths of its file's parents, immediate parent first; empty where not told.
+    pub parents: Vec<String>,
+}
+
+impl Snapshot {
+    /// A snapshot of which only the id is known yet.
+    pub fn new(id: Uuid) -> Self {
+        Snapshot { id, path: None, rct_id: None, creation_time: None, parents: Vec::new() }
+    }
+
+    /// With the path of its frozen file, in Windows' notation or as a mere file name.
+    pub fn with_path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// With the RCT id that was sealed with it.
+    pub fn with_rct_id(mut self, id: RctId) -> Self {
+        self.rct_id = Some(id);
+        self
+    }
+}
+
+/// The snapshots of a set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotCatalogue {
+    /// In no order that means something.
+    pub snapshots: Vec<Snapshot>,
+}
+
+impl SnapshotCatalogue {
+    /// A catalogue of these snapshots.
+    pub fn new(snapshots: impl IntoIterator<Item = Snapshot>) -> Self {
+        SnapshotCatalogue { snapshots: snapshots.into_iter().collect() }
+    }
+
+    /// Reads a file as [`from_json`](Self::from_json) reads its bytes; at most 16 MB.
+    ///
+    /// # Errors
+    /// As [`from_json`](Self::from_json), and what reading the file gives.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        read_catalogue(&Reader::open(&LocalStorage::new(), path.as_ref(), &Guard::default())?)
+    }
+
+    /// Reads what PowerShell writes:
+    /// `Get-VHDSnapshot -Path x.vhds -GetParentPaths | ConvertTo-Json`, one object or an array,
+    /// in UTF-8 with or without a byte order mark, or UTF-16LE with one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupt`] where the text is not of this form; [`ErrorKind::MalformedId`]
+    /// for an id that is none.
+    pub fn from_json(bytes: &[u8]) -> Result<Self> {
+        let text = decode(bytes)?;
+        if text.trim().is_empty() {
+            return Ok(Self::default()); // what PowerShell writes for no snapshots
+        }
+        let value: Value = serde_json::from_str(&text)
+            .map_err(|error| corrupt(format!("is not valid JSON: {error}")))?;
+        let items = match value {
+            Value::Array(items) => items,
+            object => vec![object],
+        };
+        let snapshots: Vec<Snapshot> = items.iter().map(snapshot).collect::<Result<_>>()?;
+        for (i, one) in snapshots.iter().enumerate() {
+            if snapshots[..i].iter().any(|other| other.id == one.id) {
+                return Err(corrupt(format!("names the snapshot {} twice", one.id)));
+            }
+        }
+        Ok(SnapshotCatalogue { snapshots })
+    }
+
+    /// The snapshot of this id.
+    pub fn get(&self, id: Uuid) -> Option<&Snapshot> {
+        self.snapshots.iter().find(|snapshot| snapshot.id == id)
+    }
+}
+
+fn corrupt(what: String) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("the snapshot catalogue {what}"))
+}
+
+fn decode(bytes: &[u8]) -> Result<String> {
+    if let Some(utf16) = bytes.strip_prefix(&[0xFF, 0xFE]) {
+        let units = utf16.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+        let text = char::decode_utf16(units).collect::<std::result::Result<String, _>>();
+        return match text {
+            Ok(text) if utf16.len() % 2 == 0 => Ok(text),
+            _ => Err(corrupt("begins as UTF-16 and is not UTF-16".into())),
+        };
+    }
+    let utf8 = bytes.strip_prefix(&[0xEF, 0xBB, 0xBF]).unwrap_or(bytes);
+    let text = std::str::from_utf8(utf8);
+    text.map(str::to_owned)
+        .map_err(|error| corrupt(format!("is neither UTF-8 nor UTF-16LE: {error}")))
+}
+
+fn snapshot(object: &Value) -> Result<Snapshot> {
+    let id = text(object, "SnapshotId")?
+        .ok_or_else(|| corrupt("has an entry without SnapshotId".into()))?;
+    let id = Uuid::try_parse(id).map_err(|_| {
+        Error::new(
+            ErrorKind::MalformedId,
+            format!("the SnapshotId \"{}\" is no GUID", id.escape_debug()),
+        )
+    })?;
+    let rct_id = text(object, "ResilientChangeTrackingId")?.map(str::parse).transpose()?;
+    let parents = match &object["ParentPathsList"] {
+        Value::Null => Vec::new(),
+        // A list of one is often written as the one.
+        Value::String(path) => vec![path.clone()],
+        Value::Array(paths) => paths
+            .iter()
+            .map(|path| path.as_str().map(str::to_owned))
+            .collect::<Option<_>>()
+            .ok_or_else(|| corrupt("has a ParentPathsList that is no list of texts".into()))?,
+        _ => return Err(corrupt("has a ParentPathsList that is no list of texts".into())),
+    };
+    Ok(Snapshot {
+        id,
+        path: text(object, "SnapshotPath")?.map(str::to_owned),
+        rct_id,
+        creation_time: creation_time(&object["CreationTime"]),
+        parents,
+    })
+}
+
+/// A member's text; None where it is absent, null or empty.
+fn text<'a>(object: &'a Value, member: &str) -> Result<Option<&'a str>> {
+    match object.get(member) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
+        Some(other) => Err(corrupt(format!("has a {member} that should be a text and is {other}"))),
+    }
+}
+
+/// `/Date(milliseconds)/` as PowerShell 5 writes it, plainly or inside an object, or ISO 8601
+/// as PowerShell 7 does. No answer rests on it, so a time that cannot be read is unknown.
+fn creation_time(value: &Value) -> Option<SystemTime> {
+    let text = value.as_str().or_else(|| value.get("value")?.as_str())?;
+    let milliseconds = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/"));
+    if let Some(milliseconds) = milliseconds {
+        let milliseconds: i64 = milliseconds.parse().ok()?;
+        let distance = Duration::from_millis(milliseconds.unsigned_abs());
+        return match milliseconds {
+            0.. => SystemTime::UNIX_EPOCH.checked_add(distance),
+            _ => SystemTime::UNIX_EPOCH.checked_sub(distance),
+        };
+    }
+    let timestamp: jiff::Timestamp = text.parse().ok().or_else(|| {
+        // A time without a zone is of the host's, which is not known: take it as UTC.
+        let civil: jiff::civil::DateTime = text.parse().ok()?;
+        civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    })?;
+    Some(timestamp.into())
+}

@@ -1,0 +1,273 @@
+//! Every return value of the method, each made to happen.
+
+mod common;
+
+use common::injected::{Injected, Reaction};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use vhdx_rct::{ChangeQuery, Error, Limit, ReturnValue, get_virtual_disk_changes};
+use vhdx_rct_fixtures::pattern::Fill;
+use vhdx_rct_fixtures::rct::{Tracked, id_text};
+use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, ids, patch};
+
+const SIZE: u64 = 8 * MB;
+const SNAPSHOT: &str = "{5bfde23b-ce75-4303-b54f-6c18394f105c}";
+
+/// A folder with `base.vhdx`, its child `child.avhdx`, and a table for the child.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let base = VhdxBuilder::new(SIZE).seed(1).block(0, Block::Full(Fill(1)));
+        let placement = base.write(&folder.path().join("base.vhdx")).unwrap();
+        let locator = ParentLocator::new(placement.data_write_guid).relative(r".\base.vhdx");
+        let sectors = (0..500).map(|i| 4 * i..4 * i + 1).collect();
+        VhdxBuilder::new(SIZE)
+            .seed(2)
+            .disk_id(placement.disk_id)
+            .parent(locator)
+            .block(1, Block::Partial { sectors, fill: Fill(2) })
+            .write(&folder.path().join("child.avhdx"))
+            .unwrap();
+        Tracked::new(SIZE, 1).builder().write(&folder.path().join("child.avhdx.rct")).unwrap();
+        Disk(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn query(&self) -> ChangeQuery {
+        ChangeQuery::new(self.path("child.avhdx")).since(Limit::File(self.path("base.vhdx")))
+    }
+
+    fn ask(&self, limit: &str) -> Error {
+        get_virtual_disk_changes(self.path("child.avhdx"), limit, None, 0, SIZE).unwrap_err()
+    }
+}
+
+#[track_caller]
+fn gives(error: &Error, code: u32, win32: Option<u32>) {
+    let found = (error.return_value().code(), error.win32_code());
+    assert_eq!(found, (code, win32), "{error}");
+    assert!(error.to_string().len() > 20, "an error is a sentence: {error}");
+}
+
+#[test]
+fn completed_and_job_started() {
+    let disk = Disk::new();
+    assert_eq!(disk.query().run().unwrap().ranges.len(), 500);
+    assert_eq!(ReturnValue::Completed.code(), 0);
+    let job = disk.query().start();
+    assert_eq!(job.return_value().code(), 4096);
+    assert_eq!(job.wait().unwrap().ranges.len(), 500);
+}
+
+#[test]
+fn failed() {
+    let disk = Disk::new();
+    let error =
+        disk.query().storage(Injected::at("child.avhdx", 12, Reaction::Fail)).run().unwrap_err();
+    gives(&error, 32768, None);
+    for header in [0x10000, 0x20000] {
+        patch::patch(&disk.path("child.avhdx"), header + 100, &[1]).unwrap();
+    }
+    gives(&disk.query().run().unwrap_err(), 32768, None);
+}
+
+#[test]
+fn access_denied() {
+    let disk = Disk::new();
+    let denied = |name| disk.query().storage(Injected::denying(name)).run().unwrap_err();
+    gives(&denied("child.avhdx"), 32769, None);
+    gives(&denied("base.vhdx"), 32769, Some(0xC03A0016));
+}
+
+#[test]
+fn not_supported() {
+    let disk = Disk::new();
+    let cases: [(&str, Vec<u8>, u32); 4] = [
+        ("raw.img", vec![0; 4096], 0xC03A0015),
+        ("disc.iso", [vec![0; 32769], b"CD001".to_vec(), vec![0; 4096]].concat(), 0xC03A0015),
+        ("dynamic.vhd", [b"conectix".to_vec(), vec![0; 1024]].concat(), 0xC03A0004),
+        ("fixed.vhd", [vec![0; 4096], b"conectix".to_vec(), vec![0; 504]].concat(), 0xC03A0004),
+    ];
+    for (name, bytes, win32) in cases {
+        fs::write(disk.path(name), bytes).unwrap();
+        let error = get_virtual_disk_changes(disk.path(name), "*", None, 0, 0).unwrap_err();
+        gives(&error, 32770, Some(win32));
+    }
+}
+
+#[test]
+fn status_unknown() {
+    let disk = Disk::new();
+    let job = disk.query().storage(Injected::at("child.avhdx", 3, Reaction::Panic)).start();
+    gives(&job.wait().unwrap_err(), 32771, None);
+}
+
+#[test]
+fn timeout() {
+    let disk = Disk::new();
+    gives(&disk.query().deadline(Instant::now()).run().unwrap_err(), 32772, None);
+    // Also while it reads: a read that takes long, then the deadline.
+    let slow = Injected::at("child.avhdx", 5, Reaction::Delay(Duration::from_millis(300)));
+    let error = disk
+        .query()
+        .storage(slow)
+        .deadline(Instant::now() + Duration::from_millis(200))
+        .run()
+        .unwrap_err();
+    gives(&error, 32772, None);
+}
+
+#[test]
+fn invalid_parameter() {
+    let disk = Disk::new();
+    let path = disk.path("child.avhdx");
+    let region = |offset, length| get_virtual_disk_changes(&path, "*", None, offset, length);
+    gives(&region(1, SIZE).unwrap_err(), 32773, None);
+    gives(&region(u64::MAX, 2).unwrap_err(), 32773, None);
+    gives(&region(SIZE + 1, 0).unwrap_err(), 32773, None);
+    assert_eq!(region(SIZE, 0).unwrap().processed_byte_length, 0);
+    assert_eq!(region(7, 0).unwrap().ranges, []);
+    assert_eq!(region(0, SIZE).unwrap().processed_byte_length, SIZE);
+    gives(&disk.query().max_ranges(0).run().unwrap_err(), 32773, None);
+    gives(&ChangeQuery::new(&path).run().unwrap_err(), 32773, None);
+    gives(&disk.ask("rctX:5bfde23b"), 32773, Some(0xC03A0029));
+    gives(&disk.ask("yesterday"), 32773, Some(0xC03A0029));
+    gives(&disk.ask("file:/no/such/file"), 32773, None);
+    let target = get_virtual_disk_changes(&path, "*", Some(SNAPSHOT), 0, 0).unwrap_err();
+    gives(&target, 32773, None);
+    let target = get_virtual_disk_changes(&path, "*", Some("latest"), 0, 0).unwrap_err();
+    gives(&target, 32773, Some(0xC03A0029));
+}
+
+#[test]
+fn in_use() {
+    let disk = Disk::new();
+    // A lock that somebody holds, on the disk and on its parent.
+    for name in ["child.avhdx", "base.vhdx"] {
+        let holder = fs::OpenOptions::new().read(true).write(true).open(disk.path(name)).unwrap();
+        holder.lock().unwrap();
+        gives(&disk.query().run().unwrap_err(), 32774, None);
+    }
+    disk.query().run().unwrap();
+    // Creation that was never finished.
+    let incomplete = VhdxBuilder::new(SIZE).extra_metadata(ids::INCOMPLETE_FILE, &[1; 8], 4);
+    incomplete.write(&disk.path("incomplete.vhdx")).unwrap();
+    let error =
+        get_virtual_disk_changes(disk.path("incomplete.vhdx"), "*", None, 0, 0).unwrap_err();
+    gives(&error, 32774, None);
+}
+
+#[test]
+fn in_use_by_somebody_who_changes_a_file_during_the_query() {
+    type Change = fn(&Disk);
+    let changes: [(&str, Change); 4] = [
+        ("the child is opened for writing", |disk| {
+            patch::patch(&disk.path("child.avhdx"), 0x10000 + 16, &[0x77; 16]).unwrap();
+            patch::fix_header_crc(&disk.path("child.avhdx"), 0).unwrap();
+        }),
+        ("the parent's header moves on", |disk| {
+            patch::patch(&disk.path("base.vhdx"), 0x10000 + 8, &999_u64.to_le_bytes()).unwrap();
+            patch::fix_header_crc(&disk.path("base.vhdx"), 0).unwrap();
+        }),
+        ("the child grows", |disk| {
+            let file = fs::OpenOptions::new().write(true).open(disk.path("child.avhdx")).unwrap();
+            file.set_len(file.metadata().unwrap().len() + MB).unwrap();
+        }),
+        ("the child's headers are torn", |disk| {
+            patch::patch(&disk.path("child.avhdx"), 0x10000 + 200, &[1]).unwrap();
+            patch::patch(&disk.path("child.avhdx"), 0x20000 + 200, &[1]).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let disk = Disk::new();
+        let mut stream = disk.query().stream().unwrap();
+        assert!(stream.next().unwrap().is_ok());
+        change(&disk);
+        let last = stream.by_ref().last().unwrap();
+        let error = last.expect_err(what);
+        gives(&error, 32774, None);
+        assert!(stream.next().is_none(), "{what}: nothing follows an error");
+    }
+    // The tracking table is watched too.
+    let disk = Disk::new();
+    let id = Tracked::new(SIZE, 1).current_id();
+    let query =
+        ChangeQuery::new(disk.path("child.avhdx")).since(id_text(id.0, id.1).parse().unwrap());
+    let mut stream = query.stream().unwrap();
+    let mut later = Tracked::new(SIZE, 1);
+    later.seal();
+    later.builder().counter(9).write(&disk.path("child.avhdx.rct")).unwrap();
+    gives(&stream.next().unwrap().unwrap_err(), 32774, None);
+}
+
+#[test]
+fn invalid_state() {
+    let disk = Disk::new();
+    gives(&disk.ask(&id_text(uuid::Uuid::from_u128(1), 0)), 32775, Some(0xC03A0030));
+    Tracked::new(SIZE + MB, 1).builder().write(&disk.path("child.avhdx.rct")).unwrap();
+    gives(&disk.ask(&id_text(uuid::Uuid::from_u128(1), 0)), 32775, Some(0xC03A001C));
+    fs::remove_file(disk.path("child.avhdx.rct")).unwrap();
+    gives(&disk.ask(&id_text(uuid::Uuid::from_u128(1), 0)), 32775, Some(0xC03A002A));
+    // The parent was written to after the child was made.
+    VhdxBuilder::new(SIZE).seed(9).write(&disk.path("base.vhdx")).unwrap();
+    gives(&disk.query().run().unwrap_err(), 32775, Some(0xC03A000E));
+}
+
+#[test]
+fn incorrect_data_type() {
+    let disk = Disk::new();
+    gives(&disk.ask(SNAPSHOT), 32776, None);
+    let id = id_text(uuid::Uuid::from_u128(1), 0);
+    let error =
+        get_virtual_disk_changes(disk.path("child.avhdx"), "*", Some(&id), 0, 0).unwrap_err();
+    gives(&error, 32776, None);
+}
+
+#[test]
+fn not_available() {
+    let disk = Disk::new();
+    fs::remove_file(disk.path("base.vhdx")).unwrap();
+    gives(&disk.ask("*"), 32777, Some(0xC03A000D));
+}
+
+#[test]
+fn out_of_memory() {
+    let disk = Disk::new();
+    gives(&disk.query().memory_budget(4000).run().unwrap_err(), 32778, None);
+    // 500 ranges of 16 bytes fit into this; and a stream needs none of it.
+    disk.query().memory_budget(500 * 16).run().unwrap();
+    assert_eq!(
+        disk.query().memory_budget(4000).stream().unwrap().filter(Result::is_ok).count(),
+        500
+    );
+}
+
+#[test]
+fn file_not_found() {
+    let disk = Disk::new();
+    let error = get_virtual_disk_changes(disk.path("no.vhdx"), "*", None, 0, 0).unwrap_err();
+    gives(&error, 32779, None);
+    assert_eq!(error.path(), Some(disk.path("no.vhdx").as_path()));
+}
+
+/// The public documentation's table and this file name the same codes.
+#[test]
+fn every_documented_value_has_a_test_here() {
+    let source =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/error.rs")).unwrap();
+    let rows = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("/// | ")?.split(" |").next()?.parse::<u32>().ok());
+    let rows: Vec<u32> = rows.collect();
+    assert_eq!(rows.len(), 14, "{rows:?}");
+    let tests = include_str!("returns.rs");
+    for code in rows.into_iter().skip(2) {
+        assert!(tests.contains(&format!(", {code}, ")), "no test makes {code} happen");
+    }
+}

@@ -1,0 +1,270 @@
+//! Disks with change tracking: answers since an RCT id against the builder's record, and what
+//! is refused.
+
+mod common;
+
+use common::ranges;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{ffi, fs, io};
+use vhdx_rct::source::{FileSource, LocalStorage, Source, Storage};
+use vhdx_rct::{ByteRange, ChangeQuery, Error, Limit, RctId, ReturnValue};
+use vhdx_rct_fixtures::history::History;
+use vhdx_rct_fixtures::ranges::{clip, coalesce};
+use vhdx_rct_fixtures::rct::{RctBuilder, Tracked, id_text};
+use vhdx_rct_fixtures::rng::Rng;
+use vhdx_rct_fixtures::vhdx::{DirtyLog, LogPlan, VhdxBuilder};
+
+const SEEDS: u64 = 320;
+
+fn since(path: &Path, id: (uuid::Uuid, u32)) -> ChangeQuery {
+    ChangeQuery::new(path).since(id_text(id.0, id.1).parse().unwrap())
+}
+
+#[test]
+fn every_sealed_id_answers_as_the_record_says() {
+    let mut answers = 0;
+    for seed in 0..SEEDS {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::random(folder.path(), seed).unwrap();
+        let leaf = history.files.last().unwrap();
+        let mut rng = Rng::new(seed);
+        for (id, expected) in &history.sealed {
+            let answer = since(leaf, *id).run().unwrap();
+            assert_eq!(answer.ranges, ranges(expected), "seed {seed}, {}", id_text(id.0, id.1));
+            let cut = rng.below(history.size + 1);
+            for region in [0..cut, cut..history.size] {
+                let part = since(leaf, *id).region(region.clone()).run().unwrap();
+                let clipped = coalesce(expected.iter().map(|range| clip(range, &region)).collect());
+                assert_eq!(part.ranges, ranges(&clipped), "seed {seed}, {region:?}");
+            }
+            answers += 1;
+        }
+    }
+    assert!(answers > SEEDS * 3, "only {answers} ids were sealed");
+}
+
+#[test]
+fn resuming_after_the_range_limit_loses_nothing() {
+    for seed in 0..40 {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::random(folder.path(), seed).unwrap();
+        let leaf = history.files.last().unwrap();
+        for (id, expected) in &history.sealed {
+            let (mut joined, mut at) = (Vec::new(), 0);
+            while at < history.size {
+                let part = since(leaf, *id).region(at..).max_ranges(2).run().unwrap();
+                joined.extend(part.ranges);
+                at += part.processed_byte_length;
+            }
+            assert_eq!(joined, ranges(expected), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn known_ids_are_those_that_were_sealed() {
+    for seed in 0..SEEDS {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::random(folder.path(), seed).unwrap();
+        let known = ChangeQuery::new(history.files.last().unwrap()).known_ids().unwrap();
+        let mut texts: Vec<String> =
+            known.iter().flat_map(|ids| ids.ids()).map(|id| id.to_string()).collect();
+        let mut expected: Vec<String> =
+            history.sealed.iter().map(|((g, n), _)| id_text(*g, *n)).collect();
+        texts.sort();
+        expected.sort();
+        assert_eq!(texts, expected, "seed {seed}");
+    }
+}
+
+/// A disk of this size without any block, and the table that `tracked` leaves.
+fn tracked_disk(folder: &Path, size: u64, table: &RctBuilder) -> PathBuf {
+    let path = folder.join("disk.vhdx");
+    VhdxBuilder::new(size).block_size(32 << 20).write(&path).unwrap();
+    table.write(&folder.join("disk.vhdx.rct")).unwrap();
+    path
+}
+
+fn refusal(query: ChangeQuery) -> (ReturnValue, Option<u32>, Error) {
+    let error = query.run().unwrap_err();
+    (error.return_value(), error.win32_code(), error)
+}
+
+#[test]
+fn tables_that_cannot_be_trusted_are_refused() {
+    const SIZE: u64 = 100 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let mut tracked = Tracked::new(SIZE, 1);
+    let id = tracked.seal();
+    tracked.write(5 << 20..6 << 20);
+    let disk = tracked_disk(folder.path(), SIZE, &tracked.builder());
+    let table = folder.path().join("disk.vhdx.rct");
+    assert_eq!(since(&disk, id).run().unwrap().ranges, ranges(&[5 << 20..6 << 20]));
+
+    // Another size of disk.
+    tracked.builder().units(SIZE / (16 << 10) + 1).write(&table).unwrap();
+    assert!(matches!(refusal(since(&disk, id)), (ReturnValue::InvalidState, Some(0xC03A001C), _)));
+
+    // An id that nobody sealed: another branch, or a number to come.
+    tracked.builder().write(&table).unwrap();
+    for unknown in [(uuid::Uuid::from_u128(9), id.1), (id.0, id.1 + 1)] {
+        let (code, win32, error) = refusal(since(&disk, unknown));
+        assert_eq!((code, win32), (ReturnValue::InvalidState, Some(0xC03A0030)));
+        assert!(
+            error.to_string().contains(&id_text(id.0, id.1)),
+            "names the newest known id: {error}"
+        );
+    }
+
+    // Cut short: inside the offset table.
+    fs::OpenOptions::new().write(true).open(&table).unwrap().set_len(0x9000 + 100).unwrap();
+    assert!(matches!(refusal(since(&disk, id)), (ReturnValue::Failed, Some(0xC03A0013), _)));
+
+    // Neither header valid.
+    let broken = tracked.builder().headers(vhdx_rct_fixtures::rct::HeaderPlan::BothBroken);
+    broken.write(&table).unwrap();
+    let (code, _, error) = refusal(since(&disk, id));
+    assert_eq!(code, ReturnValue::InvalidState);
+    assert!(error.to_string().contains("inspect"), "says what to do: {error}");
+
+    // No table at all.
+    fs::remove_file(&table).unwrap();
+    assert!(matches!(refusal(since(&disk, id)), (ReturnValue::InvalidState, Some(0xC03A002A), _)));
+}
+
+#[test]
+fn an_unclean_disk_is_refused_unless_allowed() {
+    const SIZE: u64 = 64 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.vhdx");
+    VhdxBuilder::new(SIZE).log(LogPlan::Dirty(DirtyLog::default())).write(&path).unwrap();
+    let mut tracked = Tracked::new(SIZE, 1);
+    let id = tracked.seal();
+    tracked.write(0..1);
+    tracked.builder().write(&folder.path().join("disk.vhdx.rct")).unwrap();
+    assert!(matches!(refusal(since(&path, id)), (ReturnValue::InvalidState, Some(0xC03A001C), _)));
+    assert_eq!(since(&path, id).allow_unclean(true).run().unwrap().ranges, ranges(&[0..16 << 10]));
+}
+
+/// A file below the one that answers contributes nothing; but one whose `.mrt` is there and
+/// whose `.rct` is gone might have known the id.
+#[test]
+fn a_lost_table_below_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let history = (0..).map(|seed| History::random(folder.path(), seed).unwrap());
+    let history =
+        history.take(200).find(|h| h.files.len() > 1 && h.tracked.iter().all(|&t| t)).unwrap();
+    let leaf = history.files.last().unwrap();
+    let id: RctId = ChangeQuery::new(leaf).known_ids().unwrap()[0].ids().next().unwrap();
+    let ask = || ChangeQuery::new(leaf).since(Limit::Rct(id)).run();
+    ask().unwrap();
+    let base = history.files[0].display();
+    fs::write(format!("{base}.mrt"), [0; 4096]).unwrap();
+    ask().unwrap();
+    fs::remove_file(format!("{base}.rct")).unwrap();
+    let error = ask().unwrap_err();
+    assert_eq!(error.return_value(), ReturnValue::InvalidState, "{error}");
+    assert!(error.to_string().contains(".mrt"), "{error}");
+}
+
+/// Counts the bytes that are read of `.rct` files.
+struct Counting {
+    read: Arc<AtomicU64>,
+}
+
+struct CountingSource(FileSource, Arc<AtomicU64>);
+
+impl Source for CountingSource {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.1.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        self.0.read_exact_at(buffer, offset)
+    }
+}
+
+impl Storage for Counting {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
+        let file = FileSource::open(path)?;
+        if path.extension() == Some(ffi::OsStr::new("rct")) {
+            return Ok(Arc::new(CountingSource(file, self.read.clone())));
+        }
+        Ok(Arc::new(file))
+    }
+
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        LocalStorage::new().canonicalize(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<ffi::OsString>> {
+        LocalStorage::new().list(folder)
+    }
+}
+
+/// Asks with counted reads; gives the ranges and how many bytes of the table were read.
+fn counted(disk: &Path, id: (uuid::Uuid, u32), region: Range<u64>) -> (Vec<ByteRange>, u64) {
+    let read = Arc::new(AtomicU64::new(0));
+    let storage = Arc::new(Counting { read: read.clone() });
+    let answer = since(disk, id).storage(storage).region(region).run().unwrap();
+    (answer.ranges, read.load(Ordering::Relaxed))
+}
+
+#[test]
+fn a_query_reads_only_its_part_of_a_large_table() {
+    const TB: u64 = 1 << 40;
+    const GB: u64 = 1 << 30;
+    let folder = tempfile::tempdir().unwrap();
+    let mut tracked = Tracked::new(64 * TB, 1);
+    let id = tracked.seal();
+    let middle = 32 * TB..32 * TB + GB;
+    tracked.write(0..1);
+    for step in 0..64 {
+        let at = middle.start + step * (16 << 20);
+        tracked.write(at..at + (100 << 10));
+    }
+    let disk = tracked_disk(folder.path(), 64 * TB, &tracked.builder());
+    let expected: Vec<_> =
+        tracked.changed_since(id).iter().map(|range| clip(range, &middle)).collect();
+    let (found, read) = counted(&disk, id, middle.clone());
+    assert_eq!(found, ranges(&coalesce(expected)));
+    assert!(read < 1 << 20, "{read} bytes of the table were read for 1 GB");
+    assert_eq!(counted(&disk, id, middle).1, read, "the same region reads the same bytes");
+    // Uniform chunks cost nothing but their entry.
+    let (_, untouched) = counted(&disk, id, TB..TB + GB);
+    assert!(untouched < 100 << 10, "{untouched} bytes for an untouched gigabyte");
+    assert_eq!(since(&disk, id).run().unwrap().ranges, ranges(&tracked.changed_since(id)));
+}
+
+#[test]
+fn disks_of_several_offset_pages_and_partial_last_chunks() {
+    let folder = tempfile::tempdir().unwrap();
+    // 20 GB needs two offset pages; the last chunk of neither size is full.
+    for (size, pages) in [(20 << 30, 2), ((20 << 30) + 512, 2), (127 << 30, 8), (16 << 10, 1)] {
+        let mut tracked = Tracked::new(size, 3);
+        tracked.write(0..1);
+        let id = tracked.seal();
+        let changed = [size - 1..size, size / 2..(size / 2 + (40 << 10)).min(size)];
+        changed.iter().for_each(|range| tracked.write(range.clone()));
+        let placement = tracked.builder().write(&folder.path().join("disk.vhdx.rct")).unwrap();
+        assert_eq!(placement.offset_pages.len(), pages, "{size}");
+        let disk = tracked_disk(folder.path(), size, &tracked.builder());
+        assert_eq!(
+            since(&disk, id).run().unwrap().ranges,
+            ranges(&tracked.changed_since(id)),
+            "{size}"
+        );
+    }
+}
+
+/// The one size that operators posted of a 127 GB disk's table just made.
+#[test]
+fn a_fresh_table_of_127_gb_has_the_size_of_real_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let placement = RctBuilder::new(127 << 30).write(&folder.path().join("x.rct")).unwrap();
+    assert_eq!(placement.file_len, 69_632);
+}
