@@ -56,6 +56,7 @@ pub fn about_chain(
 ) {
     let mut warnings = Vec::new();
     let mut files = Vec::new();
+    let mut untracked = Vec::new();
     for (depth, file) in chain.files().iter().enumerate() {
         report.row("chain", format!("{depth}  {}", file.path().display()));
         let tracking = Tracking::of(chain, depth);
@@ -67,10 +68,12 @@ pub fn about_chain(
         }
         match tracking {
             Err(error) => warnings.push(format!("a tracking table cannot be used: {error}")),
-            Ok(table) => {
-                report.row("tracking", format!("{depth}  {}", table_state(table.as_ref(), file)))
-            }
+            Ok(Some(table)) => report.row("tracking", format!("{depth}  {}", table_state(&table, file))),
+            Ok(None) => untracked.push(depth.to_string()),
         }
+    }
+    if !untracked.is_empty() {
+        report.row("tracking", format!("{}  off, no .rct file", untracked.join(", ")));
     }
     // Rows of a kind belong together.
     report.rows.sort_by_key(|(name, _)| *name == "tracking");
@@ -89,8 +92,7 @@ pub fn about_chain(
     report.json["Warnings"] = warnings.into();
 }
 
-fn table_state(table: Option<&Tracking>, file: &Vhdx) -> String {
-    let Some(table) = table else { return "off".into() };
+fn table_state(table: &Tracking, file: &Vhdx) -> String {
     let header = table.header();
     let doubt = if file.closed_cleanly() { "" } else { ", not closed cleanly: may lag behind" };
     format!(
