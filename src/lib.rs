@@ -1,4 +1,76 @@
-//! Which byte ranges of a Hyper-V virtual disk changed since X?
+//! **Which byte ranges of this virtual disk changed since X?**
+//!
+//! A running Hyper-V host answers that with `Msvm_ImageManagementService.GetVirtualDiskChanges`.
+//! This crate answers it from the files alone, on any operating system: `.vhdx` and `.avhdx`
+//! disks, the `.rct` tracking tables beside them, and `.vhds` sets.
+//!
+//! ```
+//! # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/");
+//! # if !std::path::Path::new(folder).exists() { return Ok(()); } // not in the packaged crate
+//! # std::env::set_current_dir(folder)?;
+//! // What was written to the child after the tracking id was sealed?
+//! let id = "rctX:e6fd24a8:8ef8:4a21:9394:f28867b17470:00000001";
+//! let changes = vhdx_rct::get_virtual_disk_changes("child.avhdx", id, None, 0, 4 << 20)?;
+//!
+//! for range in &changes.ranges {
+//!     println!("{} bytes at {}", range.length, range.offset);
+//! }
+//! assert_eq!(changes.processed_byte_length, 4 << 20);
+//! # assert_eq!(changes.changed_byte_offsets(), [1032192, 2097152]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Asking
+//!
+//! [`get_virtual_disk_changes`] takes and gives what the WMI method does. [`ChangeQuery`] is the
+//! same engine with everything else that can be set: a limit on the number of ranges, a
+//! deadline, a memory budget, folders in which to look for parents, files that are not files.
+//! It has three forms:
+//!
+//! - [`run`](ChangeQuery::run) collects the answer;
+//! - [`stream`](ChangeQuery::stream) gives it range by range, in constant memory whatever the
+//!   disk's size;
+//! - [`start`](ChangeQuery::start) works in the background and gives a [`Job`].
+//!
+//! # Since what
+//!
+//! | [`Limit`] | text | what changed since |
+//! | --- | --- | --- |
+//! | [`Rct`](Limit::Rct) | `rctX:…` | a change tracking id was sealed; whole units of 16 KB |
+//! | [`Snapshot`](Limit::Snapshot) | a GUID | a snapshot of a VHD Set was taken |
+//! | [`File`](Limit::File) | `file:PATH` | the child of this file of the chain was made; exact to the sector |
+//! | [`Allocated`](Limit::Allocated) | `*` | ever: everything that does not certainly read as zeros |
+//!
+//! [`ChangeQuery::known_ids`] lists the tracking ids that a disk can answer for. A backup keeps
+//! the newest of them and asks since it the next time.
+//!
+//! # What is promised
+//!
+//! - Never less: a range that may have changed is reported, or the question is refused with an
+//!   [`Error`]. Every answer is sorted, coalesced, non-empty and inside the region.
+//! - No image is ever written to. A log that holds updates is replayed in memory.
+//! - Every answer says [which disk it is about](DiskIdentity); an [`Error`] has the method's
+//!   [`ReturnValue`] and Windows' own code, and cannot be mistaken for an empty answer.
+//! - A file that changes while it is read gives [`ErrorKind::Changed`] instead of ranges.
+//! - Whatever the bytes: no panic, no endless loop, no memory without bound.
+//!
+//! # Reading what changed
+//!
+//! [`VirtualDisk`] reads the disk's content through its chain; [`ChangeQuery::extents`] tells
+//! data from zeros within what changed.
+//!
+//! # Formats
+//!
+//! VHDX is read as [MS-VHDX] specifies it. Microsoft describes neither `.rct` nor `.vhds`:
+//! [`rct::FACTS`] lists what is known of the former and how surely, and [`rct::inspect`] and
+//! [`vhd_set::inspect`] show what a file really holds.
+//!
+//! # Features
+//!
+//! - `serde`: `Serialize` and `Deserialize` on the types of an answer.
+//! - `cli`: the command-line tool `vhdx-rct`.
+//!
+//! [MS-VHDX]: https://learn.microsoft.com/openspecs/windows_protocols/ms-vhdx
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -14,7 +86,7 @@ pub mod source;
 pub mod vhd_set;
 pub mod vhdx;
 
-pub use chain::{Chain, Content, DiskExtent, MAX_CHAIN_FILES, VirtualDisk};
+pub use chain::{Chain, Content, DiskExtent, DiskReader, Extents, MAX_CHAIN_FILES, VirtualDisk};
 pub use changes::{
     ChangeQuery, ChangedExtents, Changes, DiskIdentity, Job, JobState, Limit, VirtualDiskChanges,
     get_virtual_disk_changes,

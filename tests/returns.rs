@@ -149,10 +149,10 @@ fn invalid_parameter() {
 fn in_use() {
     let disk = Disk::new();
     // A lock that somebody holds, on the disk and on its parent.
-    for name in ["child.avhdx", "base.vhdx"] {
+    for (name, win32) in [("child.avhdx", None), ("base.vhdx", Some(0xC03A0019))] {
         let holder = fs::OpenOptions::new().read(true).write(true).open(disk.path(name)).unwrap();
         holder.lock().unwrap();
-        gives(&disk.query().run().unwrap_err(), 32774, None);
+        gives(&disk.query().run().unwrap_err(), 32774, win32);
     }
     disk.query().run().unwrap();
     // Creation that was never finished.

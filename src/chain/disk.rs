@@ -1,9 +1,11 @@
 //! The bytes that a virtual machine would read.
 
-use super::{Chain, Stack};
+use super::{Chain, Cutter, DiskExtent, Stack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Held;
 use crate::vhdx::Grain;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -39,28 +41,65 @@ impl VirtualDisk {
         self.chain.leaf().virtual_size()
     }
 
+    /// The logical sector size in bytes: 512 or 4096.
+    pub fn logical_sector_size(&self) -> u32 {
+        self.chain.leaf().metadata().logical_sector_size
+    }
+
+    /// The physical sector size in bytes: 512 or 4096.
+    pub fn physical_sector_size(&self) -> u32 {
+        self.chain.leaf().metadata().physical_sector_size
+    }
+
+    /// Fails where somebody changed a file of the chain since it was opened: what was read is
+    /// then of no one state of the disk. Ask it behind the last read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Changed`], or what reading the headers gives.
+    pub fn must_be_unchanged(&self) -> Result<()> {
+        self.chain.files().iter().try_for_each(|file| file.must_be_unchanged())
+    }
+
+    /// A reader with a position of its own, at the disk's start.
+    pub fn reader(&self) -> DiskReader<'_> {
+        DiskReader { disk: self, position: 0 }
+    }
+
+    /// What a region holds: data, zeros or nothing, and which file says so. Together the
+    /// extents cover the region, in order, without a gap; neighbours differ.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidParameter`] where the region does not lie inside the disk; what
+    /// reading the files gives comes from the iterator, which then ends.
+    pub fn extents(&self, region: Range<u64>) -> Result<Extents> {
+        self.must_contain(region.start, region.end.saturating_sub(region.start))?;
+        let mut cutter = Cutter::new(self.chain.stack(Grain::State));
+        cutter.set_region(region);
+        Ok(Extents { cutter, done: false })
+    }
+
     /// Fills `buffer` with the disk's content from byte `offset` on.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidParameter`] where the bytes do not lie inside the disk; else what
     /// reading the files gives.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        let inside = offset.checked_add(buffer.len() as u64).is_some_and(|end| end <= self.size());
-        if !inside {
-            let message = format!(
-                "{} bytes at offset {offset} do not lie inside the disk of {} bytes",
-                buffer.len(),
-                self.size()
-            );
-            return Err(
-                Error::new(ErrorKind::InvalidParameter, message).in_file(self.chain.leaf().path())
-            );
-        }
+        self.must_contain(offset, buffer.len() as u64)?;
         let taken = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut stack = taken.unwrap_or_else(|| self.chain.stack(Grain::Mapped));
         let result = self.read_through(&mut stack, buffer, offset);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(stack);
         result
+    }
+
+    fn must_contain(&self, offset: u64, length: u64) -> Result<()> {
+        let size = self.size();
+        if offset.checked_add(length).is_some_and(|end| end <= size) {
+            return Ok(());
+        }
+        let message =
+            format!("{length} bytes at offset {offset} do not lie inside the disk of {size} bytes");
+        Err(Error::new(ErrorKind::InvalidParameter, message).in_file(self.chain.leaf().path()))
     }
 
     fn read_through(&self, stack: &mut Stack, buffer: &mut [u8], offset: u64) -> Result<()> {
@@ -78,5 +117,60 @@ impl VirtualDisk {
             at = found.extent.end;
         }
         Ok(())
+    }
+}
+
+/// The extents of a region; see [`VirtualDisk::extents`].
+pub struct Extents {
+    cutter: Cutter,
+    done: bool,
+}
+
+impl Iterator for Extents {
+    type Item = std::result::Result<DiskExtent, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let result = self.cutter.next();
+        self.done = !matches!(result, Ok(Some(_)));
+        result.transpose()
+    }
+}
+
+impl std::iter::FusedIterator for Extents {}
+
+/// A virtual disk's content as [`Read`] and [`Seek`]. An [`Error`] comes as the inner error of
+/// an [`io::Error`].
+#[derive(Clone)]
+pub struct DiskReader<'a> {
+    disk: &'a VirtualDisk,
+    position: u64,
+}
+
+impl Read for DiskReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.disk.size().saturating_sub(self.position);
+        let count = left.min(buffer.len() as u64) as usize;
+        self.disk
+            .read_at(&mut buffer[..count], self.position.min(self.disk.size()))
+            .map_err(io::Error::other)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for DiskReader<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(distance) => self.disk.size().checked_add_signed(distance),
+            SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
+        };
+        let message = "the position should not lie before the disk's start";
+        self.position =
+            target.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, message))?;
+        Ok(self.position)
     }
 }

@@ -9,7 +9,7 @@ mod winpath;
 
 pub(crate) use content::Cutter;
 pub use content::{Content, DiskExtent};
-pub use disk::VirtualDisk;
+pub use disk::{DiskReader, Extents, VirtualDisk};
 pub(crate) use locate::Access;
 pub(crate) use stack::Stack;
 pub(crate) use winpath::{WindowsPath, same_name};
@@ -17,7 +17,7 @@ pub(crate) use winpath::{WindowsPath, same_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Layer;
 use crate::source::LocalStorage;
-use crate::vhdx::{Extents, Grain, Vhdx};
+use crate::vhdx::{Extents as FileExtents, Grain, Vhdx};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -113,7 +113,7 @@ impl Chain {
     /// A file's own say, as a layer with its disk's size.
     pub(crate) fn layer(&self, depth: usize, grain: Grain) -> (Box<dyn Layer>, u64) {
         let file = &self.files[depth];
-        (Box::new(Extents::new(file.clone(), grain)), file.virtual_size())
+        (Box::new(FileExtents::new(file.clone(), grain)), file.virtual_size())
     }
 
     /// All open files laid over one another.

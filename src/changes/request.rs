@@ -1,7 +1,7 @@
 //! The request: everything that a caller may set.
 
 use super::{ChangedExtents, Changes, Job, Limit, VirtualDiskChanges};
-use crate::chain::{Access, Chain};
+use crate::chain::{Access, Chain, VirtualDisk};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::{Baseline, Plan, TrackedChain};
 use crate::rct::{KnownIds, RctId};
@@ -252,6 +252,17 @@ impl ChangeQuery {
         let mut chain = self.target_chain()?;
         let broken = chain.complete().err();
         Ok((chain, broken))
+    }
+
+    /// The content of the disk that the question is about: of a set, the active state or the
+    /// target's.
+    ///
+    /// # Errors
+    /// What opening the chain gives.
+    pub fn disk(&self) -> std::result::Result<VirtualDisk, Error> {
+        let mut chain = self.target_chain()?;
+        chain.complete()?;
+        Ok(VirtualDisk::new(chain))
     }
 
     /// Every snapshot of the set that a catalogue, or a file name of the active chain, tells

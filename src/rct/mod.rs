@@ -142,10 +142,7 @@ impl Tracking {
                 return Ok(());
             }
             Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::Io | ErrorKind::TimedOut | ErrorKind::Cancelled
-                ) =>
+                if !matches!(error.kind(), ErrorKind::UntrustedTracking | ErrorKind::Truncated) =>
             {
                 return Err(error);
             }
@@ -171,5 +168,13 @@ pub(crate) fn companion(access: &Access, disk: &Path, extension: &str) -> Result
         }
         _ => Error::io("cannot be looked for", cause).in_file(&path),
     })?;
-    Ok(found.into_iter().next())
+    let Some(found) = found.into_iter().next() else { return Ok(None) };
+    // It may lie where its disk may: beside it, or where a link may lead.
+    let home = path.parent().filter(|home| !home.as_os_str().is_empty());
+    let home = access.canonical(home.unwrap_or(Path::new(".")));
+    if found.parent() != home.ok().as_deref() && !access.permits(&found) {
+        let message = "it leads out of the folders that the request is confined to, so what it says is unknown";
+        return Err(Error::new(ErrorKind::UntrustedTracking, message).in_file(&path));
+    }
+    Ok(Some(found))
 }

@@ -164,8 +164,10 @@ impl Vhdx {
     /// Fails with "in use" where somebody changed the file since it was opened.
     pub(crate) fn must_be_unchanged(&self) -> Result<()> {
         let (header, _) = header::read_pair(&self.file).map_err(|error| match error.kind() {
-            ErrorKind::Io | ErrorKind::TimedOut | ErrorKind::Cancelled => error,
-            _ => self.changed(),
+            ErrorKind::Corrupt | ErrorKind::Truncated | ErrorKind::UnsupportedVersion => {
+                self.changed()
+            }
+            _ => error,
         })?;
         let now = Identity::of(&header, self.file.length_now()?);
         if now != Identity::of(&self.header, self.file.stored_length()) {

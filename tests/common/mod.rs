@@ -50,14 +50,22 @@ impl RealImages {
 
 /// The SHA-256 of a disk's whole content, in hexadecimal.
 pub fn content_sha256(disk: &VirtualDisk) -> String {
+    sha256(&mut disk.reader())
+}
+
+/// The same of a file.
+pub fn file_sha256(path: &Path) -> String {
+    sha256(&mut fs::File::open(path).unwrap())
+}
+
+fn sha256(content: &mut impl io::Read) -> String {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 8 << 20];
-    let mut at = 0;
-    while at < disk.size() {
-        let count = (disk.size() - at).min(buffer.len() as u64) as usize;
-        disk.read_at(&mut buffer[..count], at).unwrap();
-        hash.update(&buffer[..count]);
-        at += count as u64;
+    loop {
+        match content.read(&mut buffer).unwrap() {
+            0 => break,
+            count => hash.update(&buffer[..count]),
+        }
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

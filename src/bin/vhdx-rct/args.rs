@@ -1,6 +1,8 @@
 //! The command line.
 
-use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use crate::failure::Failure;
+use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// Which byte ranges of a Hyper-V virtual disk changed since X? Answered from the files alone,
@@ -18,8 +20,19 @@ pub enum Command {
     Changes(ChangesArgs),
     /// Show what a file is: identity, chain, tracking, warnings
     Info(InfoArgs),
+    /// Bring a raw copy of a disk up to date, reading only what changed
+    Sync(SyncArgs),
+    /// Draw a picture of what changed
+    Map(MapArgs),
     /// Show the raw structures of a .rct or .vhds file, for format research
     Inspect(InspectArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
 }
 
 /// A question about a disk; what `changes` and its like have in common.
@@ -65,6 +78,9 @@ pub struct ChangesArgs {
     /// Table: bytes instead of human sizes
     #[arg(long)]
     pub bytes: bool,
+    /// Table: only the N widest ranges, widest first
+    #[arg(long, value_name = "N")]
+    pub widest: Option<usize>,
     /// Give up after so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<std::time::Duration>,
@@ -103,6 +119,30 @@ pub struct InfoArgs {
 }
 
 #[derive(Group)]
+pub struct SyncArgs {
+    #[command(flatten)]
+    pub question: Question,
+    /// The raw copy; with --since '*' it is made from nothing
+    #[arg(long, value_name = "RAW")]
+    pub to: PathBuf,
+    /// Only say how much would be read
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Make the copy larger where the disk grew
+    #[arg(long)]
+    pub grow: bool,
+}
+
+#[derive(Group)]
+pub struct MapArgs {
+    #[command(flatten)]
+    pub question: Question,
+    /// The picture
+    #[arg(short, long, value_name = "FILE.svg")]
+    pub output: PathBuf,
+}
+
+#[derive(Group)]
 pub struct InspectArgs {
     /// A .rct or .vhds file
     pub file: PathBuf,
@@ -115,6 +155,28 @@ pub struct InspectArgs {
 pub enum TextFormat {
     Text,
     Json,
+}
+
+/// The completion script, from the same definitions as the command line.
+pub fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Args::command(), "vhdx-rct", &mut script);
+    Ok(io::stdout().write_all(&script)?)
+}
+
+/// The manual page: the tool's own, and a section for each command.
+pub fn man() -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let mut command = Args::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut out)?;
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        let page = clap_mangen::Man::new(sub.clone().version(None::<&str>));
+        writeln!(out, ".SH \"COMMAND {}\"", sub.get_name().to_uppercase())?;
+        page.render_description_section(&mut out)?;
+        page.render_options_section(&mut out)?;
+    }
+    Ok(())
 }
 
 /// A number of bytes: digits, then at most one of K, M, G, T.

@@ -3,15 +3,24 @@
 use crate::args::{ChangesArgs, Format, Question};
 use crate::failure::Failure;
 use crate::text::{count, human, percent};
+use anstyle::Style;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io::{self, BufWriter, Write};
 use std::time::Instant;
-use vhdx_rct::{ChangeQuery, Content, Error, SnapshotCatalogue};
+use vhdx_rct::{ByteRange, ChangeQuery, Changes, Content, Error, SnapshotCatalogue};
+
+/// Headings and totals.
+const HEAD: Style = Style::new().bold();
 
 type Outcome = Result<(), Failure>;
 
 pub fn run(args: &ChangesArgs) -> Outcome {
-    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    // Takes the colours out where the output is no terminal, or NO_COLOR is set.
+    let mut out =
+        BufWriter::with_capacity(1 << 16, anstream::AutoStream::auto(io::stdout().lock()));
     let result = match args.format {
         Format::Table => table(args, &mut out),
         Format::Json => return json(args, &mut out),
@@ -80,13 +89,13 @@ fn lines<W: Write>(
     head: &str,
     line: impl Fn(&mut W, u64, u64) -> io::Result<()>,
 ) -> Outcome {
-    let changes = whole_query(args)?.stream()?;
+    let mut changes = whole_query(args)?.stream()?;
     out.write_all(head.as_bytes())?;
-    for range in changes {
+    for range in changes.by_ref() {
         let range = range?;
         line(out, range.offset, range.length)?;
     }
-    Ok(())
+    Ok(tell_rest(&changes)?)
 }
 
 fn table(args: &ChangesArgs, out: &mut impl Write) -> Outcome {
@@ -94,39 +103,62 @@ fn table(args: &ChangesArgs, out: &mut impl Write) -> Outcome {
     let disk = changes.disk();
     let show = |bytes: u64| if args.bytes { bytes.to_string() } else { human(bytes) };
     let width = show(disk.virtual_size).len().max("1023.99 KiB".len());
-    writeln!(out, "{:>width$}  {:>width$}", "OFFSET", "LENGTH")?;
+    let row = |out: &mut dyn Write, range: ByteRange| {
+        writeln!(out, "{:>width$}  {:>width$}", show(range.offset), show(range.length))
+    };
+    writeln!(out, "{HEAD}{:>width$}  {:>width$}{HEAD:#}", "OFFSET", "LENGTH")?;
     let (mut ranges, mut total) = (0, 0);
+    // Of the widest ranges, so many are held; without that wish, none.
+    let mut widest: BinaryHeap<Reverse<(u64, Reverse<u64>)>> = BinaryHeap::new();
     for range in changes.by_ref() {
         let range = range?;
-        writeln!(out, "{:>width$}  {:>width$}", show(range.offset), show(range.length))?;
         ranges += 1;
         total += range.length;
+        match args.widest {
+            None => row(out, range)?,
+            Some(most) => {
+                widest.push(Reverse((range.length, Reverse(range.offset))));
+                if widest.len() > most {
+                    widest.pop();
+                }
+            }
+        }
     }
-    writeln!(
-        out,
-        "{}, {} of {}: {}",
-        count(ranges, "range", "ranges"),
-        show(total),
-        show(disk.virtual_size),
-        percent(total, disk.virtual_size)
-    )?;
-    let region = args.length.unwrap_or(disk.virtual_size - args.offset);
-    let processed = changes.processed_byte_length();
-    if processed < region {
-        let next = args.offset + processed;
-        writeln!(
-            out,
-            "There are more: go on with --offset {next} --length {}",
-            region - processed
-        )?;
+    for Reverse((length, Reverse(offset))) in widest.into_sorted_vec() {
+        row(out, ByteRange { offset, length })?;
+    }
+    let (total, share) = (show(total), percent(total, disk.virtual_size));
+    let ranges = count(ranges, "range", "ranges");
+    writeln!(out, "{HEAD}{ranges}, {total} of {}: {share}{HEAD:#}", show(disk.virtual_size))?;
+    Ok(tell_rest(&changes)?)
+}
+
+/// Where a limit on the number of ranges was hit, says on standard error how to go on.
+fn tell_rest(changes: &Changes) -> io::Result<()> {
+    let (region, processed) = (changes.region(), changes.processed_byte_length());
+    let left = region.end - region.start - processed;
+    if left > 0 {
+        let next = region.start + processed;
+        writeln!(io::stderr(), "there are more: go on with --offset {next} --length {left}")?;
     }
     Ok(())
 }
 
+/// A progress bar in bytes on standard error; nothing where that is no terminal.
+pub fn progress_bar(bytes: u64) -> ProgressBar {
+    let style =
+        "{bar:30} {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
+    let bar = ProgressBar::new(bytes);
+    bar.set_style(
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar
+}
+
 fn qemu(args: &ChangesArgs, out: &mut impl Write) -> Outcome {
-    let extents = whole_query(args)?.extents()?;
+    let mut extents = whole_query(args)?.extents()?;
     let mut before = "[";
-    for extent in extents {
+    for extent in extents.by_ref() {
         let extent = extent?;
         write!(
             out,
@@ -141,5 +173,5 @@ fn qemu(args: &ChangesArgs, out: &mut impl Write) -> Outcome {
         before = ",\n";
     }
     writeln!(out, "{}]", if before == "[" { "[" } else { "" })?;
-    Ok(())
+    Ok(tell_rest(extents.changes())?)
 }

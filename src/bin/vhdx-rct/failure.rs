@@ -6,6 +6,8 @@ use vhdx_rct::Error;
 pub enum Failure {
     /// The library refused; already told on standard output where that was asked for.
     Query { error: Error, told: bool },
+    /// The tool itself refuses.
+    Refused(String),
     /// Writing the answer failed.
     Output(io::Error),
     /// A command has told all there is to tell, and its answer is no.
@@ -22,6 +24,7 @@ impl Failure {
                 }
                 None => eprintln!("error {}: {error}", error.return_value().code()),
             },
+            Failure::Refused(message) => eprintln!("error 32775: {message}"),
             Failure::Output(error) => {
                 eprintln!("error 32768: the output cannot be written: {error}")
             }

@@ -5,6 +5,8 @@ mod changes;
 mod failure;
 mod info;
 mod inspect;
+mod map;
+mod sync;
 mod text;
 
 use args::{Args, Command};
@@ -16,7 +18,11 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Changes(args) => changes::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Sync(args) => sync::run(&args),
+        Command::Map(args) => map::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Completions { shell } => args::completions(shell),
+        Command::Man => args::man(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -68,7 +68,9 @@ pub fn about_chain(
         }
         match tracking {
             Err(error) => warnings.push(format!("a tracking table cannot be used: {error}")),
-            Ok(Some(table)) => report.row("tracking", format!("{depth}  {}", table_state(&table, file))),
+            Ok(Some(table)) => {
+                report.row("tracking", format!("{depth}  {}", table_state(&table, file)))
+            }
             Ok(None) => untracked.push(depth.to_string()),
         }
     }

@@ -1,0 +1,206 @@
+//! qemu-img and qemu-io as readers, and as writers of dirty logs.
+
+use super::missing;
+use crate::common::RealImages;
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::process::Command;
+use uuid::uuid;
+use vhdx_rct::{ErrorKind, VirtualDisk};
+use vhdx_rct_fixtures::rng::Rng;
+use vhdx_rct_fixtures::vhdx::{MB, PAGE};
+
+/// Disks whose logs qemu itself left dirty. Its writes return once their log entry is replayed
+/// and the log marked empty, so that killing it (qemu-io's `abort`, `sigraise 9`) between two
+/// commands always leaves a clean file. Its blkdebug layer, below the VHDX driver, stops it in
+/// between: by failing a certain write and everything after it, or all writes to the BAT.
+#[test]
+fn logs_that_qemu_left_dirty_are_replayed_as_qemu_replays_them() {
+    const SEEDS: usize = 30;
+    if !qemu_is_here("qemu's dirty logs") {
+        return;
+    }
+    let mut seen = [0; 3]; // as `Log`
+    for seed in 0..SEEDS as u64 {
+        let folder = tempfile::tempdir().unwrap();
+        let (image, before) = (folder.path().join("disk.vhdx"), folder.path().join("before.vhdx"));
+        let mut rng = Rng::new(seed);
+        let (size, block) = match seed {
+            // Two chunks, and three pages of BAT.
+            0..2 => (5 << 10, 1),
+            _ => (rng.range(40..60), rng.pick(&[1, 1, 2, 4, 16])),
+        };
+        let (log, zero) = (rng.range(1..4), rng.pick(&["on", "off"]));
+        let options = format!("block_size={block}M,log_size={log}M,block_state_zero={zero}");
+        let size = size * MB - 512 * rng.below(3);
+        let create =
+            ["create", "-q", "-f", "vhdx", "-o", &options, text(&image), &size.to_string()];
+        qemu_img(&create);
+        let bat = bat_pages(&image);
+        let rounds = rng.range(1..5);
+        for round in 0..rounds {
+            // The last block is kept for the last round, which so changes the BAT for certain.
+            let (end, fault) = match rng.below(4) {
+                _ if round + 1 == rounds => (size, fail_writes_to(&bat)),
+                0 => (size - block * MB, json!({"driver": "raw"})),
+                _ => (size - block * MB, fail_from_write(rng.range(2..50))),
+            };
+            fs::copy(&image, &before).unwrap();
+            write_with_qemu(&image, fault, &mut rng, end);
+            let log = compare_with_qemu(&image, &format!("seed {seed}, round {round}"));
+            if matches!(log, Log::AnnouncedOnly) {
+                // qemu would not go on with it.
+                fs::rename(&before, &image).unwrap();
+            }
+            seen[log as usize] += 1;
+        }
+    }
+    eprintln!("logs that qemu left: {seen:?} empty, replayed, announced only");
+    assert!(seen[Log::Replayed as usize] >= SEEDS, "qemu left too few dirty logs: {seen:?}");
+}
+
+fn qemu_is_here(test: &str) -> bool {
+    let runs = |program: &&str| Command::new(program).arg("--version").output().is_ok();
+    let here = ["qemu-img", "qemu-io"].iter().all(runs);
+    if !here {
+        missing(test, "qemu-img and qemu-io are not installed");
+    }
+    here
+}
+
+fn qemu_img(args: &[&str]) -> Vec<u8> {
+    let output = Command::new("qemu-img").args(args).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "qemu-img {args:?}: {error}");
+    output.stdout
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// The pages of a new file's BAT that have entries, as offsets.
+fn bat_pages(image: &Path) -> Vec<u64> {
+    let disk = VirtualDisk::open(image).unwrap();
+    let file = disk.chain().leaf();
+    let id = uuid!("2DC27766-F623-4200-9D64-115E9BFD4A08");
+    let bat = file.regions().iter().find(|region| region.id == id).unwrap();
+    (bat.offset..bat.offset + 8 * file.bat_shape().entries).step_by(PAGE as usize).collect()
+}
+
+/// Power is lost: the `n`th write fails, and everything that follows.
+fn fail_from_write(n: u64) -> Value {
+    let count = |i| json!({"event": "pwritev", "state": i, "new_state": i + 1});
+    let count: Vec<Value> = (1..n).map(count).collect();
+    let fail = json!([{"event": "pwritev", "state": n, "errno": 5}]);
+    json!({"driver": "blkdebug", "set-state": count, "inject-error": fail})
+}
+
+/// What the log is for cannot be written, so the entry stays pending.
+fn fail_writes_to(pages: &[u64]) -> Value {
+    let fail = |page| json!({"event": "none", "iotype": "write", "sector": page / 512, "errno": 5});
+    let fail: Vec<Value> = pages.iter().map(fail).collect();
+    json!({"driver": "blkdebug", "inject-error": fail})
+}
+
+/// Some random writes below `end`, and one that ends there. Most of them may fail.
+fn write_with_qemu(image: &Path, mut layer: Value, rng: &mut Rng, end: u64) {
+    let file = json!({"driver": "file", "filename": text(image)});
+    let below = if layer["driver"] == "blkdebug" { "image" } else { "file" };
+    layer[below] = file;
+    let mut command = Command::new("qemu-io");
+    let writes = rng.range(0..6);
+    for i in 0..=writes {
+        let longest = rng.pick(&[9, 200, 6 << 10]);
+        let length = rng.range(1..longest) * 512;
+        let offset = if i == writes { end - length } else { rng.below((end - length) / 512) * 512 };
+        command.arg("-c").arg(format!("write -P {} {offset} {length}", rng.range(1..256)));
+    }
+    command.arg(format!("json:{}", json!({"driver": "vhdx", "file": layer})));
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    // Opening replays what the round before left; that may fail, too.
+    let ran = said.contains("wrote") || said.contains("Input/output error");
+    assert!(ran, "{command:?}: {said}");
+}
+
+/// The log as both found it.
+enum Log {
+    Empty,
+    Replayed,
+    /// The header announces a log, but power was lost before its first entry was whole. Such a
+    /// file must not be opened ([MS-VHDX] 2.3.3); qemu 10 reads it, and refuses to write to it.
+    AnnouncedOnly,
+}
+
+/// Reads an image, and a copy whose log qemu replays.
+fn compare_with_qemu(image: &Path, what: &str) -> Log {
+    let before = fs::read(image).unwrap();
+    let copy = image.with_extension("repaired");
+    let raw = image.with_extension("raw");
+    fs::copy(image, &copy).unwrap();
+    let report = qemu_img(&["check", "-r", "all", "-f", "vhdx", "--output=json", text(&copy)]);
+    let report: Value = serde_json::from_slice(&report).unwrap();
+    let repaired = report["corruptions-fixed"] == 1;
+    qemu_img(&["convert", "-f", "vhdx", "-O", "raw", text(&copy), text(&raw)]);
+    let log = match VirtualDisk::open(image) {
+        Ok(disk) => {
+            must_equal(&disk, &raw, what);
+            let replayed = disk.chain().leaf().replayed_log_entries();
+            assert_eq!(replayed.is_some_and(|entries| entries > 0), repaired, "{what}: replay");
+            if repaired { Log::Replayed } else { Log::Empty }
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::LogCorrupt, "{what}: {error}");
+            assert!(!repaired, "{what}: qemu replays the log, and we do not: {error}");
+            Log::AnnouncedOnly
+        }
+    };
+    assert!(fs::read(image).unwrap() == before, "{what}: the image was written to");
+    log
+}
+
+fn must_equal(disk: &VirtualDisk, raw: &Path, what: &str) {
+    // Reading the holes of a raw file of 10 GB would take most of the test's time.
+    let map = qemu_img(&["map", "-f", "raw", "--output=json", text(raw)]);
+    let map: Vec<Value> = serde_json::from_slice(&map).unwrap();
+    let mut file = File::open(raw).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), disk.size(), "{what}: size");
+    let mut covered = 0;
+    let (mut ours, mut theirs) = (vec![0; MB as usize], vec![0; MB as usize]);
+    for extent in map {
+        let number = |name: &str| extent[name].as_u64().unwrap();
+        assert_eq!(number("start"), covered);
+        let end = number("start") + number("length");
+        theirs.fill(0);
+        for at in (number("start")..end).step_by(MB as usize) {
+            let length = MB.min(end - at) as usize;
+            if extent["data"] == true {
+                file.seek(SeekFrom::Start(at)).unwrap();
+                file.read_exact(&mut theirs[..length]).unwrap();
+            }
+            disk.read_at(&mut ours[..length], at).unwrap();
+            assert!(ours[..length] == theirs[..length], "{what}: {length} bytes at {at:#x} differ");
+        }
+        covered = end;
+    }
+    assert_eq!(covered, disk.size());
+}
+
+#[test]
+fn qemu_reads_the_same_from_real_images() {
+    // qemu 10 refuses differencing files and 4096-byte logical sectors.
+    let wanted = |name: &str| {
+        name.ends_with(".vhdx") && !name.contains("differential") && !name.contains("l4096")
+    };
+    if !qemu_is_here("qemu on real images") {
+        return;
+    }
+    let Some(images) = RealImages::unpack("qemu on real images", wanted) else { return };
+    for name in images.index.keys() {
+        let log = compare_with_qemu(&images.path(name), name);
+        assert_eq!(matches!(log, Log::Replayed), name.contains("dirty"), "{name}");
+    }
+}
