@@ -185,10 +185,12 @@ impl ErrorKind {
 
 /// Why a query was refused. Its text is a sentence with the place, what was expected, what
 /// was found, and, where the user can do something about it, what to do next.
-#[derive(Debug, thiserror::Error)]
+///
+/// Its `Debug` form is the same sentence with the kind and the code behind it, since that is
+/// what a `main` that returns it prints.
+#[derive(thiserror::Error)]
 pub struct Error(Box<Details>);
 
-#[derive(Debug)]
 struct Details {
     kind: ErrorKind,
     return_value: ReturnValue,
@@ -267,9 +269,33 @@ impl Error {
         self.0.kind.win32_code()
     }
 
+    /// Does the refusal concern change tracking alone? Then no answer since this id is to be had
+    /// from these files, now or later, and a full backup (since [`Limit::Allocated`]) is.
+    ///
+    /// True where tracking is off, the id is unknown, or a tracking table is damaged, cut short,
+    /// of another disk or not closed cleanly.
+    ///
+    /// [`Limit::Allocated`]: crate::Limit::Allocated
+    pub fn needs_full_backup(&self) -> bool {
+        use ErrorKind::{Corrupt, TrackingDisabled, Truncated, UnknownId, UntrustedTracking};
+        match self.kind() {
+            TrackingDisabled | UnknownId | UntrustedTracking => true,
+            Corrupt | Truncated => self.path().is_some_and(|path| {
+                path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("rct"))
+            }),
+            _ => false,
+        }
+    }
+
     /// The file that the error is about, where it is about one.
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} ({:?}, {})", self.kind(), self.return_value().code())
     }
 }
 

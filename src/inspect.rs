@@ -93,7 +93,8 @@ impl Inspection {
                 "{what} at {offset:#x} should have {length} bytes, and the file has {have} there"
             ));
         }
-        file.read_vec(offset, have, what)
+        // An empty read past the end would be an error.
+        if have == 0 { Ok(Vec::new()) } else { file.read_vec(offset, have, what) }
     }
 }
 

@@ -41,8 +41,21 @@
 //! | [`File`](Limit::File) | `file:PATH` | the child of this file of the chain was made; exact to the sector |
 //! | [`Allocated`](Limit::Allocated) | `*` | ever: everything that does not certainly read as zeros |
 //!
-//! [`ChangeQuery::known_ids`] lists the tracking ids that a disk can answer for. A backup keeps
-//! the newest of them and asks since it the next time.
+//! [`ChangeQuery::known_ids`] lists the tracking ids that a disk can answer for.
+//!
+//! # Backing up
+//!
+//! 1. Take [`ChangeQuery::newest_id`], the id to ask since the next time; none means that the
+//!    next backup is a full one.
+//! 2. Ask since the id that the last backup kept, or, where there is none or the refusal
+//!    [needs a full backup](Error::needs_full_backup), since [`Limit::Allocated`].
+//! 3. Read the ranges through [`ChangeQuery::disk`], then make sure with
+//!    [`VirtualDisk::must_be_unchanged`] that nobody wrote in the meantime.
+//! 4. Only then keep the new id.
+//!
+//! An answer since an id may name more bytes than a full one: also those that now read as zeros.
+//! After a checkpoint was applied, what the discarded file had is in no answer: make a full
+//! backup then, as the command line's `sync` does where it must.
 //!
 //! # What is promised
 //!
@@ -51,7 +64,8 @@
 //! - No image is ever written to. A log that holds updates is replayed in memory.
 //! - Every answer says [which disk it is about](DiskIdentity); an [`Error`] has the method's
 //!   [`ReturnValue`] and Windows' own code, and cannot be mistaken for an empty answer.
-//! - A file that changes while it is read gives [`ErrorKind::Changed`] instead of ranges.
+//! - A file that changes during a query gives [`ErrorKind::Changed`]; of a stream, behind the last
+//!   range, which none of them then can be trusted.
 //! - Whatever the bytes: no panic, no endless loop, no memory without bound.
 //!
 //! # Reading what changed
@@ -88,11 +102,18 @@ pub mod vhdx;
 
 pub use chain::{Chain, Content, DiskExtent, DiskReader, Extents, MAX_CHAIN_FILES, VirtualDisk};
 pub use changes::{
-    ChangeQuery, ChangedExtents, Changes, DiskIdentity, Job, JobState, Limit, VirtualDiskChanges,
-    get_virtual_disk_changes,
+    ChangeQuery, ChangedExtents, Changes, DiskIdentity, Job, JobControl, JobState, Limit,
+    VirtualDiskChanges, get_virtual_disk_changes,
 };
 pub use error::{Error, ErrorKind, ReturnValue};
 pub use inspect::{Field, Inspection};
 pub use range::ByteRange;
 pub use rct::{KnownIds, RctId};
+/// The GUIDs of this crate's types.
+pub use uuid::Uuid;
 pub use vhd_set::{Snapshot, SnapshotCatalogue};
+
+/// The README's code is tested as it stands.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

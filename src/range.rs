@@ -19,6 +19,16 @@ impl ByteRange {
     }
 }
 
+impl ByteRange {
+    /// The range in pieces of at most `most` bytes, for buffers. `most` of 0 counts as 1.
+    pub fn chunks(self, most: usize) -> impl Iterator<Item = ByteRange> {
+        let step = most.max(1);
+        (self.offset..self.end()).step_by(step).map(move |offset| {
+            ByteRange::from(offset..self.end().min(offset.saturating_add(step as u64)))
+        })
+    }
+}
+
 impl From<Range<u64>> for ByteRange {
     fn from(range: Range<u64>) -> Self {
         ByteRange { offset: range.start, length: range.end.saturating_sub(range.start) }

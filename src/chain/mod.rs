@@ -100,6 +100,11 @@ impl Chain {
         &self.files
     }
 
+    /// A file's canonical name.
+    pub(crate) fn name(&self, depth: usize) -> &Path {
+        &self.names[depth]
+    }
+
     /// How the files were reached.
     pub(crate) fn access(&self) -> &Access {
         &self.access

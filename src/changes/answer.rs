@@ -3,13 +3,14 @@
 use crate::range::ByteRange;
 use uuid::Uuid;
 
-/// Which disk an answer is about; in every answer, so that disks are matched by identity.
+/// Which disk an answer is about; in every answer, so that disks are not taken for one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
 #[non_exhaustive]
 pub struct DiskIdentity {
-    /// The virtual disk's id (page 83), the same in every file of its chain.
+    /// The virtual disk's id, which a guest sees too (SCSI page 83). All files of a chain have
+    /// the same, and so have copies of a disk's files.
     pub virtual_disk_id: Uuid,
     /// Its size in bytes.
     pub virtual_size: u64,

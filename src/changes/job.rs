@@ -49,7 +49,8 @@ impl JobState {
 
 /// A query that runs in the background: the method's return value 4096 with its `Job`.
 ///
-/// Its result is had once, from [`wait`](Self::wait) or [`wait_for`](Self::wait_for), which
+/// Starting never fails: a refusal comes as the result, with [`JobState::Exception`]. The result
+/// is had once, from [`wait`](Self::wait) or [`wait_for`](Self::wait_for), which
 /// consume the job. Dropping it stops its work.
 ///
 /// ```no_run
@@ -66,9 +67,24 @@ impl JobState {
 /// # Ok::<(), vhdx_rct::Error>(())
 /// ```
 pub struct Job {
+    control: JobControl,
+    result: Receiver<Result<VirtualDiskChanges>>,
+}
+
+/// What may be asked and told of a [`Job`] from anywhere: clone it into the thread that shows
+/// the progress or waits for the user to give up. A job has all its methods too.
+#[derive(Clone)]
+pub struct JobControl {
     shared: Arc<Shared>,
     control: Arc<Control>,
-    result: Receiver<Result<VirtualDiskChanges>>,
+}
+
+impl std::ops::Deref for Job {
+    type Target = JobControl;
+
+    fn deref(&self) -> &JobControl {
+        &self.control
+    }
 }
 
 /// What the worker tells while it works.
@@ -97,51 +113,17 @@ impl Job {
             // There is room for one, and nobody else sends.
             let _ = sender.try_send(Err(Error::io("the job's thread cannot be started", cause)));
         }
-        Job { shared, control, result }
+        Job { control: JobControl { shared, control }, result }
+    }
+
+    /// Something to watch and to stop the job with, for another thread.
+    pub fn control(&self) -> JobControl {
+        self.control.clone()
     }
 
     /// What the method returns when it starts a job: 4096.
     pub fn return_value(&self) -> ReturnValue {
         ReturnValue::JobStarted
-    }
-
-    /// What the job does now.
-    pub fn state(&self) -> JobState {
-        match self.shared.state() {
-            state if state.is_final() => state,
-            _ if self.control.is_cancelled() => JobState::ShuttingDown,
-            _ if self.control.is_held() => JobState::Suspended,
-            state => state,
-        }
-    }
-
-    /// How much of the region is dealt with, 0 to 100; it only grows, and is 100 exactly when
-    /// the job has completed.
-    pub fn percent_complete(&self) -> u8 {
-        if self.shared.state() == JobState::Completed {
-            return 100;
-        }
-        let Some((region, position)) = self.shared.progress.get() else { return 0 };
-        let length = u128::from(region.end - region.start).max(1);
-        let done = u128::from(position.load(Ordering::Relaxed) - region.start);
-        let percent = (done * 100 / length).min(99) as u64;
-        self.shared.percent.fetch_max(percent, Ordering::Relaxed).max(percent) as u8
-    }
-
-    /// Stops the work; the result is an error of kind [`ErrorKind::Cancelled`] unless the job
-    /// was done already. Returns at once; a read that is under way is finished first.
-    pub fn cancel(&self) {
-        self.control.cancel();
-    }
-
-    /// Holds the work until [`resume`](Self::resume); a deadline goes on.
-    pub fn suspend(&self) {
-        self.control.hold(true);
-    }
-
-    /// Lets suspended work go on.
-    pub fn resume(&self) {
-        self.control.hold(false);
     }
 
     /// Waits for the result.
@@ -169,9 +151,51 @@ impl Job {
     }
 }
 
+impl JobControl {
+    /// What the job does now.
+    pub fn state(&self) -> JobState {
+        match self.shared.state() {
+            state if state.is_final() => state,
+            _ if self.control.is_cancelled() => JobState::ShuttingDown,
+            _ if self.control.is_held() => JobState::Suspended,
+            state => state,
+        }
+    }
+
+    /// How much of the region is dealt with, 0 to 100; it only grows, and is 100 exactly when
+    /// the job has completed, be it because a limit on the number of ranges was hit.
+    pub fn percent_complete(&self) -> u8 {
+        if self.shared.state() == JobState::Completed {
+            return 100;
+        }
+        let Some((region, position)) = self.shared.progress.get() else { return 0 };
+        let length = u128::from(region.end - region.start).max(1);
+        let done = u128::from(position.load(Ordering::Relaxed) - region.start);
+        let percent = (done * 100 / length).min(99) as u64;
+        self.shared.percent.fetch_max(percent, Ordering::Relaxed).max(percent) as u8
+    }
+
+    /// Stops the work, as often as it is called; the result is an error of kind [`ErrorKind::Cancelled`] unless the job
+    /// was done already. Returns at once; a read that is under way is finished first.
+    pub fn cancel(&self) {
+        self.control.cancel();
+    }
+
+    /// Holds the work until [`resume`](Self::resume); a deadline goes on. Whoever waits for the
+    /// result waits on.
+    pub fn suspend(&self) {
+        self.control.hold(true);
+    }
+
+    /// Lets suspended work go on.
+    pub fn resume(&self) {
+        self.control.hold(false);
+    }
+}
+
 impl Drop for Job {
     fn drop(&mut self) {
-        self.control.cancel();
+        self.cancel();
     }
 }
 

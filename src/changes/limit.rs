@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// The baseline of a question, the method's `LimitId`.
 ///
 /// Its text, which [`str::parse`] reads and [`fmt::Display`] writes: an RCT id (`rctX:…`), a
-/// snapshot's GUID with or without braces, `file:PATH`, or `*`.
+/// snapshot's GUID with or without braces, `file:PATH`, or `*`; without white space around it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {
@@ -18,7 +18,8 @@ pub enum Limit {
     Rct(RctId),
     /// A VHD Set's snapshot.
     Snapshot(Uuid),
-    /// A file of the chain: what was written above it.
+    /// A file of the chain: what was written above it. A relative path is relative to the
+    /// current folder.
     File(PathBuf),
     /// `*`: everything that, by the chain's own metadata, does not certainly read as zeros;
     /// what a full backup must read.

@@ -9,7 +9,7 @@ mod stream;
 
 pub use answer::{DiskIdentity, VirtualDiskChanges};
 pub use content::ChangedExtents;
-pub use job::{Job, JobState};
+pub use job::{Job, JobControl, JobState};
 pub use limit::Limit;
 pub use request::ChangeQuery;
 pub use stream::Changes;

@@ -4,7 +4,7 @@ use super::{ChangedExtents, Changes, Job, Limit, VirtualDiskChanges};
 use crate::chain::{Access, Chain, VirtualDisk};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::{Baseline, Plan, TrackedChain};
-use crate::rct::{KnownIds, RctId};
+use crate::rct::{KnownIds, RctId, Tracking};
 use crate::source::{Guard, LocalStorage, Storage};
 use crate::vhd_set::{SetLimit, SetReader, Snapshot, SnapshotCatalogue, Snapshots, VhdSet};
 use std::ops::{Bound, Range, RangeBounds};
@@ -87,14 +87,30 @@ impl ChangeQuery {
     }
 
     /// The region of the virtual disk, in bytes: `offset..end` or `offset..`; the whole disk
-    /// unless set.
+    /// unless set. It may be empty, and begin where the disk ends.
     pub fn region(mut self, region: impl RangeBounds<u64>) -> Self {
         self.region = (region.start_bound().cloned(), region.end_bound().cloned());
         self
     }
 
-    /// At most so many ranges, at least 1. Where there are more, `processed_byte_length` says
-    /// where to go on.
+    /// At most so many changed ranges, at least 1, in every form of asking. Where there are
+    /// more, `processed_byte_length` ends just before the first that was not told: ask again
+    /// from there on, and nothing is lost or told twice.
+    ///
+    /// ```no_run
+    /// # use vhdx_rct::{ChangeQuery, Limit};
+    /// # let since = Limit::Allocated;
+    /// let (mut at, mut all) = (0, Vec::new());
+    /// loop {
+    ///     let part = ChangeQuery::new("disk.vhdx").since(since.clone()).region(at..).max_ranges(1000).run()?;
+    ///     all.extend(part.ranges);
+    ///     at += part.processed_byte_length;
+    ///     if at == part.disk.virtual_size {
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok::<(), vhdx_rct::Error>(())
+    /// ```
     pub fn max_ranges(mut self, count: usize) -> Self {
         self.max_ranges = Some(count);
         self
@@ -234,13 +250,32 @@ impl ChangeQuery {
     }
 
     /// Every RCT id that the disk's chain (a set's: that of its active file, or of the target)
-    /// can answer for, newest first, each once. Those of a file that was not closed cleanly need [`allow_unclean`](Self::allow_unclean).
+    /// can answer for, newest first, each once; none where it is not tracked. Those of a file
+    /// that was not closed cleanly are listed too, and asking since them needs
+    /// [`allow_unclean`](Self::allow_unclean).
+    ///
+    /// They include ids of parents. Other children of those know them as well, so such an id
+    /// does not say which future of a checkpoint a copy was made of: to keep one for the next
+    /// backup, take [`newest_id`](Self::newest_id).
     ///
     /// # Errors
     /// What opening the chain and its tables gives.
     pub fn known_ids(&self) -> std::result::Result<Vec<KnownIds>, Error> {
         let mut chain = self.target_chain()?;
         Ok(TrackedChain::open(&mut chain)?.known_ids())
+    }
+
+    /// The newest id of the disk's own table, for the next backup to ask since; None where the
+    /// file itself (of a set, its active file or the target's) is not tracked, whatever its
+    /// parents are, or where its table may lag behind.
+    ///
+    /// # Errors
+    /// What opening the chain and the table gives.
+    pub fn newest_id(&self) -> std::result::Result<Option<RctId>, Error> {
+        let chain = self.target_chain()?;
+        let table = Tracking::of(&chain, 0)?;
+        let trusted = self.allow_unclean || chain.leaf().closed_cleanly();
+        Ok(table.filter(|_| trusted).map(|table| table.header().current))
     }
 
     /// The chain that the question is about, with those parents that can be opened, and why it

@@ -84,12 +84,14 @@ impl<'a> TrackedChain<'a> {
     /// A file below the deepest that knows the id contributes nothing. One that was tracked
     /// (its `.mrt` says so) and has no table any more might have known it too.
     fn must_not_have_lost_a_table(&self, deepest: usize) -> Result<()> {
-        let below = self.chain.files().iter().zip(&self.tables).skip(deepest + 1);
-        for (file, _) in below.filter(|(_, table)| table.is_none()) {
-            if companion(self.chain.access(), file.path(), ".mrt")?.is_some() {
+        for depth in deepest + 1..self.tables.len() {
+            let lost =
+                self.tables[depth].is_none() && companion(self.chain, depth, ".mrt")?.is_some();
+            if lost {
                 let message = "a .mrt file beside it says that it is tracked, and its .rct file is missing, so what \
                                changed in it is unknown; put the .rct file beside it, or make a full backup";
-                return Err(Error::new(ErrorKind::UntrustedTracking, message).in_file(file.path()));
+                return Err(Error::new(ErrorKind::UntrustedTracking, message)
+                    .in_file(self.chain.files()[depth].path()));
             }
         }
         Ok(())

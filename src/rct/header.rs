@@ -30,7 +30,7 @@ pub struct TableHeader {
     pub counter: u64,
     /// The tracked disk's size in units.
     pub units: u64,
-    /// The id that was handed out last.
+    /// The id that was sealed and handed out last: what was written since has a greater number.
     pub current: RctId,
     /// A flag of unknown use.
     pub new_id: u8,

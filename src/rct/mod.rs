@@ -1,5 +1,12 @@
 //! The `.rct` file, Hyper-V's resilient change tracking: which 16 KB units were written since
-//! which id. [`FACTS`] lists what is known about it, and how surely.
+//! which id.
+//!
+//! Microsoft does not describe it. This is what is known, and how surely: `published` was read
+//! in a published analysis of the Windows driver, `derived` from numbers in one or from the
+//! sizes of real files, `assumed` is so chosen that being wrong means a refusal and not a wrong
+//! answer. [`FACTS`] is the same as a value.
+//!
+#![doc = include_str!("facts.md")]
 
 mod header;
 mod id;
@@ -78,7 +85,7 @@ impl Tracking {
     /// As [`open`](Self::open).
     pub fn of(chain: &Chain, depth: usize) -> Result<Option<Self>> {
         let (access, disk) = (chain.access(), &chain.files()[depth]);
-        let Some(path) = companion(access, disk.path(), ".rct")? else { return Ok(None) };
+        let Some(path) = companion(chain, depth, ".rct")? else { return Ok(None) };
         let file = Reader::open(&*access.storage, &path, &access.guard)?;
         Self::read(file, disk.virtual_size()).map(Some)
     }
@@ -154,10 +161,20 @@ impl Tracking {
     }
 }
 
-/// A disk file's companion of this extension, `.rct` or `.mrt`: the extension is added to the
-/// whole name. None where there is none; where nobody can tell, an error: a table that is
-/// overlooked is a shorter answer.
-pub(crate) fn companion(access: &Access, disk: &Path, extension: &str) -> Result<Option<PathBuf>> {
+/// The companion of this extension, `.rct` or `.mrt`, of a file of a chain: the extension is
+/// added to the whole name. It lies beside the path that was asked for or, where that is a
+/// link, beside the file. None where there is none; where nobody can tell, an error: a table
+/// that is overlooked is a shorter answer.
+pub(crate) fn companion(chain: &Chain, depth: usize, extension: &str) -> Result<Option<PathBuf>> {
+    for disk in [chain.files()[depth].path(), chain.name(depth)] {
+        if let Some(found) = beside(chain.access(), disk, extension)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+fn beside(access: &Access, disk: &Path, extension: &str) -> Result<Option<PathBuf>> {
     let mut name: OsString = disk.file_name().unwrap_or_default().to_owned();
     name.push(extension);
     let path = disk.with_file_name(name);

@@ -44,12 +44,45 @@ pub trait Source: Send + Sync {
 
 /// Opens sources by path. The crate looks up parents, tracking tables and set members
 /// through it, and opens nothing else.
+///
+/// Paths are what the caller gave, and what [`Path::join`] and [`Path::parent`] make of them
+/// and of file names: keys such as `disks/base.vhdx` do, bare names too (their folder is the
+/// empty path). A file may be opened more than once in a query; it must be the same each time.
+///
+/// Errors are told apart by their [`io::ErrorKind`]: `NotFound` means that there is no such
+/// file, and the search goes on elsewhere; `PermissionDenied`, `WouldBlock` and `ResourceBusy`
+/// become "access denied" and "in use"; any other is a failure.
+///
+/// ```
+/// use std::{collections::HashMap, ffi::OsString, io, path::{Path, PathBuf}, sync::Arc};
+/// use vhdx_rct::source::{SliceSource, Source, Storage};
+///
+/// /// Disks that are bytes in memory, all in one folder without a name.
+/// struct Memory(HashMap<PathBuf, Arc<[u8]>>);
+///
+/// impl Storage for Memory {
+///     fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
+///         let bytes = self.0.get(path).ok_or(io::ErrorKind::NotFound)?;
+///         Ok(Arc::new(SliceSource(bytes.clone())))
+///     }
+///
+///     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+///         let known = self.0.contains_key(path) || path == Path::new("");
+///         known.then(|| path.to_owned()).ok_or(io::ErrorKind::NotFound.into())
+///     }
+///
+///     fn list(&self, _folder: &Path) -> io::Result<Vec<OsString>> {
+///         Ok(self.0.keys().map(|path| path.clone().into()).collect())
+///     }
+/// }
+/// ```
 pub trait Storage: Send + Sync {
     /// Opens for reading. Anything but a regular file is an error of kind
     /// [`io::ErrorKind::InvalidInput`]; the implementation must not wait for a pipe's writer.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>>;
 
-    /// One name for a file however it is reached; two paths of a file give the same.
+    /// One name for a file however it is reached; two paths of a file give the same. Also asked
+    /// for folders, where a request is confined to some.
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf>;
 
     /// The file names in a folder, for look-ups that ignore letter case.

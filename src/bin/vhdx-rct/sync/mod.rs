@@ -76,10 +76,7 @@ impl Plan {
         }
         let raw = exists.then(|| Raw::open(&args.to)).transpose()?;
         let before = check_copy(args, &query, (&disk, &limit), raw.as_ref())?;
-        // An id of a file that was not closed cleanly may not be asked for next time.
-        let clean = args.question.allow_unclean || disk.chain().leaf().closed_cleanly();
-        let known = if clean { query.known_ids()? } else { Vec::new() };
-        let newest = known.first().and_then(|ids| ids.ids().next());
+        let newest = query.newest_id()?;
         let mut plan = Plan {
             query,
             disk,
@@ -141,14 +138,12 @@ impl Plan {
             if extent.content != Content::Data {
                 return Ok(raw.zero(range)?);
             }
-            let mut at = range.offset;
-            while at < range.end() {
-                let count = (range.end() - at).min(CHUNK as u64) as usize;
-                self.disk.read_at(&mut buffer[..count], at)?;
-                raw.put(&buffer[..count], at)?;
-                at += count as u64;
-                read += count as u64;
-                bar.inc(count as u64);
+            for piece in range.chunks(CHUNK) {
+                let bytes = &mut buffer[..piece.length as usize];
+                self.disk.read_at(bytes, piece.offset)?;
+                raw.put(bytes, piece.offset)?;
+                read += piece.length;
+                bar.inc(piece.length);
             }
             Ok(())
         };

@@ -75,19 +75,16 @@ impl Raw {
     pub fn zero(&mut self, range: ByteRange) -> io::Result<()> {
         let mut at = range.offset;
         while let Some(data) = next_data(&self.file, at, range.end())? {
-            let mut start = data.offset;
-            while start < data.end() {
-                let count = (data.end() - start).min(CHUNK as u64);
+            for piece in data.chunks(CHUNK) {
                 let mut old = std::mem::take(&mut self.old);
-                let read = self.read(&mut old[..count as usize], start);
-                let zeros = old[..count as usize].iter().all(|&byte| byte == 0);
+                let read = self.read(&mut old[..piece.length as usize], piece.offset);
+                let zeros = old[..piece.length as usize].iter().all(|&byte| byte == 0);
                 self.old = old;
                 read?;
                 if !zeros {
-                    self.punch(start, count)?;
-                    self.written += count;
+                    self.punch(piece.offset, piece.length)?;
+                    self.written += piece.length;
                 }
-                start += count;
             }
             at = data.end();
         }
