@@ -46,6 +46,14 @@ impl Stack {
         self.slots.len()
     }
 
+    /// The only layer, where it alone decides all that lies before `end`.
+    pub fn only_layer(&mut self, end: u64) -> Option<&mut dyn Layer> {
+        match &mut self.slots[..] {
+            [slot] if end <= slot.size => Some(&mut *slot.layer),
+            _ => None,
+        }
+    }
+
     /// What lies at `at`, up to `limit` at most. `at < limit`.
     pub fn at(&mut self, at: u64, limit: u64) -> Result<Found> {
         let mut end = limit;

@@ -4,7 +4,7 @@ use super::Ranges;
 use super::tracked::{Answering, TrackedChain};
 use crate::chain::{Chain, Stack};
 use crate::error::{Error, ErrorKind, Result};
-use crate::extent::{Held, Layer};
+use crate::extent::{Held, Layer, Rule};
 use crate::rct::{RctId, Tracking};
 use crate::vhdx::Grain;
 use std::ops::Range;
@@ -26,7 +26,7 @@ pub(crate) enum Baseline {
 /// Layers and the rule by which they are reported.
 pub(crate) struct Plan {
     stack: Stack,
-    rule: fn(Held) -> bool,
+    rule: Rule,
     /// The smallest change that the answer can tell, in bytes.
     pub granularity: u32,
     /// The tracking tables that are read.

@@ -3,7 +3,7 @@
 use super::Tracking;
 use super::layout::*;
 use crate::error::{Error, ErrorKind, Result};
-use crate::extent::{Extent, Held, Layer};
+use crate::extent::{Extent, Held, Layer, Mask, Rule};
 use crate::inspect::hex;
 use bitvec::vec::BitVec;
 use byteorder::{ByteOrder, LittleEndian};
@@ -146,6 +146,13 @@ impl NewerThan {
         Ok(())
     }
 
+    /// The numbers of `count` units from `unit` on, of one chunk, whose page is loaded.
+    fn numbers(&self, page: u64, unit: u64, count: u64) -> std::slice::ChunksExact<'_, u8> {
+        let bytes = self.sequences.get(page).unwrap_or_default();
+        let from = PAGE_HEADER + (unit % PER_PAGE) as usize * 4;
+        bytes[from..][..count as usize * 4].chunks_exact(4)
+    }
+
     /// Whether unit `unit` is newer, and up to which unit, at most `until`, its chunk says so.
     fn run(&mut self, unit: u64, until: u64) -> Result<(bool, u64)> {
         let chunk = unit / PER_PAGE;
@@ -156,11 +163,8 @@ impl NewerThan {
             Entry::Detailed { page } => page,
         };
         self.load(chunk, page, until_chunk)?;
-        let bytes = self.sequences.get(page).unwrap_or_default();
-        let from = PAGE_HEADER + (unit % PER_PAGE) as usize * 4;
-        let count = (chunk_end - unit) as usize;
-        let mut newer = bytes[from..][..count * 4]
-            .chunks_exact(4)
+        let mut newer = self
+            .numbers(page, unit, chunk_end - unit)
             .map(|word| LittleEndian::read_u32(word) > self.number);
         let first = newer.next().unwrap_or_default();
         let alike = 1 + newer.take_while(|&next| next == first).count() as u64;
@@ -183,6 +187,24 @@ impl Layer for NewerThan {
         }
         let held = if newer { Held::Data } else { Held::Absent };
         Ok(Extent { end: limit.min(end * unit_size), held, file_offset: 0 })
+    }
+
+    /// The units of a chunk that has a sequence page; uniform ones are better extents.
+    fn mask(&mut self, at: u64, limit: u64, rule: Rule, mask: &mut Mask) -> Result<bool> {
+        let unit_size = self.tracking.unit_size;
+        let (unit, until) = (at / unit_size, limit.div_ceil(unit_size));
+        let chunk = unit / PER_PAGE;
+        let Entry::Detailed { page } = self.entry(chunk, until.div_ceil(PER_PAGE))? else {
+            return Ok(false);
+        };
+        self.load(chunk, page, until.div_ceil(PER_PAGE))?;
+        let count = until.min((chunk + 1) * PER_PAGE) - unit;
+        let (newer, older) = (rule(Held::Data), rule(Held::Absent));
+        let number = self.number;
+        let numbers = self.numbers(page, unit, count).map(LittleEndian::read_u32);
+        mask.reset(unit * unit_size, unit_size);
+        mask.set(numbers, |found| if found > number { newer } else { older });
+        Ok(true)
     }
 }
 

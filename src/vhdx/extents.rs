@@ -6,7 +6,7 @@ use super::bat::{BadEntry, Payload};
 use super::bitmap;
 use super::layout::*;
 use crate::error::Result;
-use crate::extent::{Extent, Held, Layer};
+use crate::extent::{Extent, Held, Layer, Mask, Rule};
 use crate::source::Window;
 use byteorder::{ByteOrder, LittleEndian};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) enum Grain {
 
 /// A cursor over a file's BAT and bitmaps; cheapest when asked in ascending order.
 pub(crate) struct Extents {
-    vhdx: Arc<Vhdx>,
+    pub(super) vhdx: Arc<Vhdx>,
     grain: Grain,
     bat: Window,
     bitmap: Window,
@@ -38,13 +38,13 @@ impl Extents {
         Extents { vhdx, grain, bat, bitmap, chunk: None }
     }
 
-    fn block_size(&self) -> u64 {
+    pub(super) fn block_size(&self) -> u64 {
         self.vhdx.metadata.block_size.into()
     }
 
-    /// The state of block `first`, and how many blocks from there on, before `until`, are
-    /// known to share it (as far as the window and the chunk reach).
-    fn blocks(&mut self, first: u64, until: u64) -> Result<(u64, Payload)> {
+    /// The BAT entries from that of block `first` on, at least one, as many as the window has
+    /// before those of block `until` and of the next chunk.
+    pub(super) fn entries(&mut self, first: u64, until: u64) -> Result<&[u8]> {
         let vhdx = &*self.vhdx;
         let chunk_end = (first / vhdx.shape.chunk_ratio + 1) * vhdx.shape.chunk_ratio;
         let region = vhdx.regions.bat.offset;
@@ -52,13 +52,21 @@ impl Extents {
         // The window may run on behind the chunk, up to the last entry that is asked about.
         let last = region + (vhdx.shape.payload_entry(until - 1) + 1) * BAT_ENTRY;
         let bytes = self.bat.bytes(&vhdx.file, at, BAT_ENTRY, last)?;
-        let most = (until.min(chunk_end) - first) as usize;
-        let mut entries =
-            bytes.chunks_exact(BAT_ENTRY as usize).map(LittleEndian::read_u64).take(most);
+        let most = (until.min(chunk_end) - first) * BAT_ENTRY;
+        Ok(&bytes[..bytes.len().min(most as usize)])
+    }
+
+    /// The state of block `first`, and how many blocks from there on, before `until`, are
+    /// known to share it (as far as the window and the chunk reach).
+    fn blocks(&mut self, first: u64, until: u64) -> Result<(u64, Payload)> {
+        let vhdx = self.vhdx.clone();
+        let grain = self.grain;
+        let bytes = self.entries(first, until)?;
+        let mut entries = bytes.chunks_exact(BAT_ENTRY as usize).map(LittleEndian::read_u64);
         let payload = vhdx.payload(entries.next().unwrap_or_default(), first)?;
         let one_by_one = match payload {
             Payload::Partial(_) => true,
-            Payload::Full(_) => self.grain == Grain::Mapped,
+            Payload::Full(_) => grain == Grain::Mapped,
             _ => false,
         };
         if one_by_one {
@@ -82,40 +90,51 @@ impl Extents {
         let (count, payload) = self.blocks(block, limit.div_ceil(block_size))?;
         let end = limit.min((block + count) * block_size);
         let in_block = at - block * block_size;
-        let extent = |held, file_offset| (Extent { end, held, file_offset }, true);
-        let child = self.vhdx.metadata.has_parent();
-        Ok(match payload {
-            Payload::NotPresent => extent(Held::Absent, 0),
-            Payload::Undefined if child => extent(Held::Undefined, 0),
-            Payload::Undefined | Payload::Zero | Payload::Unmapped => extent(Held::Zero, 0),
-            Payload::Full(offset) => extent(Held::Data, offset + in_block),
+        let (mut extent, mut more) = (Extent { end, held: Held::Data, file_offset: 0 }, true);
+        match payload {
+            Payload::Full(offset) => extent.file_offset = offset + in_block,
             Payload::Partial(offset) => {
                 let (sectors_end, present) = self.sectors(at, end, limit)?;
-                let held = if present { Held::Data } else { Held::Absent };
-                let extent = Extent { end: sectors_end, held, file_offset: offset + in_block };
-                (extent, sectors_end == end)
+                more = sectors_end == end;
+                extent.end = sectors_end;
+                extent.held = if present { Held::Data } else { Held::Absent };
+                extent.file_offset = offset + in_block;
             }
-        })
+            absent => extent.held = held(absent, self.vhdx.metadata.has_parent()),
+        }
+        Ok((extent, more))
     }
 
     /// How far the sectors from `at` on, up to `block_end`, are alike, and whether they are
     /// present; the bitmap is read ahead up to `limit`.
     fn sectors(&mut self, at: u64, block_end: u64, limit: u64) -> Result<(u64, bool)> {
         let sector_size = u64::from(self.vhdx.metadata.logical_sector_size);
+        let (first, until, bytes) = self.bits(at, block_end, limit)?;
+        let until = (until - first / 8 * 8) as usize;
+        let (count, present) = bitmap::run(bytes, (first % 8) as usize, until);
+        let end = (at / sector_size + count as u64) * sector_size;
+        Ok((end.min(block_end), present))
+    }
+
+    /// The bits of the sectors from `at` on, as many as the window has before `block_end`: the
+    /// first and the one behind the last, counted in their chunk's bitmap, and the bytes from
+    /// the one that holds the first bit on. The bitmap is read ahead up to `limit`.
+    pub(super) fn bits(
+        &mut self,
+        at: u64,
+        block_end: u64,
+        limit: u64,
+    ) -> Result<(u64, u64, &[u8])> {
+        let sector_size = u64::from(self.vhdx.metadata.logical_sector_size);
         let sector = at / sector_size;
         let chunk = sector / SECTORS_PER_CHUNK;
         let place = self.bitmap_place(chunk)?;
-        // Both ends in bits of the chunk's bitmap.
         let first = sector % SECTORS_PER_CHUNK;
         let in_chunk = |end: u64| end.div_ceil(sector_size) - chunk * SECTORS_PER_CHUNK;
-        let until = in_chunk(block_end);
         let ahead = in_chunk(limit).min(SECTORS_PER_CHUNK).div_ceil(8);
         let bytes = self.bitmap.bytes(&self.vhdx.file, place + first / 8, 1, place + ahead)?;
-        let from = (first % 8) as usize;
-        let until = (until - first / 8 * 8).min(bytes.len() as u64 * 8) as usize;
-        let (count, present) = bitmap::run(bytes, from, until);
-        let end = (sector + count as u64) * sector_size;
-        Ok((end.min(block_end), present))
+        let until = in_chunk(block_end).min(first / 8 * 8 + bytes.len() as u64 * 8);
+        Ok((first, until, bytes))
     }
 
     fn bitmap_place(&mut self, chunk: u64) -> Result<u64> {
@@ -148,5 +167,19 @@ impl Layer for Extents {
             more = again;
         }
         Ok(extent)
+    }
+
+    fn mask(&mut self, at: u64, limit: u64, rule: Rule, mask: &mut Mask) -> Result<bool> {
+        self.fill(at, limit, rule, mask)
+    }
+}
+
+/// What a block of a state without bytes has; a file without a parent has zeros.
+pub(super) fn held(payload: Payload, child: bool) -> Held {
+    match payload {
+        Payload::NotPresent => Held::Absent,
+        Payload::Undefined if child => Held::Undefined,
+        Payload::Undefined | Payload::Zero | Payload::Unmapped => Held::Zero,
+        Payload::Full(_) | Payload::Partial(_) => Held::Data,
     }
 }

@@ -9,6 +9,7 @@ mod header;
 mod layout;
 mod locator;
 mod log;
+mod masks;
 mod metadata;
 mod region;
 
