@@ -46,20 +46,27 @@ impl Mask {
         self.bits.clear();
     }
 
-    /// Sets the bits of `items`, in order, in an empty mask.
-    pub fn set<T: Copy>(&mut self, items: impl Iterator<Item = T>, is_set: impl Fn(T) -> bool) {
-        let (mut word, mut count) = (0, 0);
-        for item in items {
-            word |= u64::from(is_set(item)) << (count % 64);
-            count += 1;
-            if count % 64 == 0 {
-                self.bits.push(std::mem::take(&mut word));
+    /// Adds 64 units at once; units were only added so far.
+    pub fn push_word(&mut self, word: u64, count: usize) {
+        debug_assert!(self.count.is_multiple_of(64) && (1..=64).contains(&count));
+        self.bits.push(word);
+        self.count += count;
+    }
+
+    /// Adds a unit for each item, set where `is_set` says so; units were only added by whole
+    /// words so far.
+    pub fn push_all<const SIZE: usize>(
+        &mut self,
+        items: &[[u8; SIZE]],
+        is_set: impl Fn([u8; SIZE]) -> bool,
+    ) {
+        for group in items.chunks(64) {
+            let mut flags = [0; 64];
+            for (flag, item) in flags.iter_mut().zip(group) {
+                *flag = u8::from(is_set(*item));
             }
+            self.push_word(pack(&flags), group.len());
         }
-        if count % 64 > 0 {
-            self.bits.push(word);
-        }
-        self.count = count;
     }
 
     /// Sets the first `count` bits of these bytes, least significant first.
@@ -73,23 +80,41 @@ impl Mask {
         }));
     }
 
-    /// How many bits from `from` on have the value that bit `from` has, and that value.
-    /// `from < count`.
-    pub fn run(&self, from: usize) -> (usize, bool) {
-        let value = self.bits[from / 64] >> (from % 64) & 1 == 1;
-        // Bits that differ from the first become ones, so the run ends at the first one.
-        let flip = if value { u64::MAX } else { 0 };
-        let mut at = from;
-        while at < self.count {
-            let differing = (self.bits[at / 64] ^ flip) >> (at % 64);
-            if differing != 0 {
-                at += differing.trailing_zeros() as usize;
-                break;
+    /// Tells each run of set bits from `from` on: where it begins and ends.
+    #[inline]
+    pub fn runs(&self, from: usize, mut tell: impl FnMut(usize, usize)) {
+        let (mut begin, mut last) = (None, 0);
+        for (index, &word) in self.bits.iter().enumerate().skip(from / 64) {
+            let first = from.saturating_sub(index * 64);
+            let behind = (self.count - index * 64).min(64);
+            let word = word & (u64::MAX << first) & (u64::MAX >> (64 - behind));
+            // A bit for each place where a run begins or ends.
+            let mut edges = word ^ (word << 1 | last);
+            last = word >> 63;
+            while edges != 0 {
+                let at = index * 64 + edges.trailing_zeros() as usize;
+                edges &= edges - 1;
+                match begin.take() {
+                    None => begin = Some(at),
+                    Some(start) => tell(start, at),
+                }
             }
-            at = (at / 64 + 1) * 64;
         }
-        (at.min(self.count) - from, value)
+        if let Some(start) = begin {
+            tell(start, self.count);
+        }
     }
+}
+
+/// 64 flags, each 0 or 1, as bits. Eight bytes become eight bits by one multiplication, which
+/// moves each to its own place in the highest byte.
+fn pack(flags: &[u8; 64]) -> u64 {
+    let bytes = flags.chunks_exact(8).enumerate().map(|(i, eight)| {
+        let mut word = [0; 8];
+        word.copy_from_slice(eight);
+        (u64::from_le_bytes(word).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i)
+    });
+    bytes.fold(0, |bits, byte| bits | byte)
 }
 
 /// One layer of a chain, asked from the front to the back.
@@ -122,10 +147,19 @@ mod tests {
             }
             let mut mask = Mask::default();
             mask.reset(0, 1);
-            mask.set(bits.iter().copied(), |bit| bit);
+            let items: Vec<[u8; 1]> = bits.iter().map(|&bit| [u8::from(bit)]).collect();
+            mask.push_all(&items, |item| item == [1]);
+            assert_eq!(mask.count, bits.len());
             for from in 0..bits.len() {
-                let expected = bits[from..].iter().take_while(|&&bit| bit == bits[from]).count();
-                assert_eq!(mask.run(from), (expected, bits[from]), "{bits:?} from {from}");
+                let mut found = vec![false; bits.len()];
+                let mut before = from;
+                mask.runs(from, |start, end| {
+                    assert!(before <= start && start < end, "sorted, not empty");
+                    assert!(before == from || before < start, "coalesced");
+                    found[start..end].fill(true);
+                    before = end;
+                });
+                assert_eq!(found[from..], bits[from..], "from {from}");
             }
         }
     }

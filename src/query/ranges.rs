@@ -13,9 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Ranges {
     stack: Stack,
     rule: Rule,
-    /// Units that were looked at together, and the first one not yet told of.
+    /// Units that were looked at together, and the ranges that came of them, of which so many
+    /// have been taken.
     mask: Mask,
-    bit: usize,
+    ready: Vec<ByteRange>,
+    taken: usize,
     /// The tracking tables that the stack reads.
     tables: Vec<Arc<Tracking>>,
     at: u64,
@@ -39,7 +41,8 @@ impl Ranges {
             stack,
             rule,
             mask: Mask::default(),
-            bit: 0,
+            ready: Vec::new(),
+            taken: 0,
             tables,
             at,
             end,
@@ -60,45 +63,73 @@ impl Ranges {
     }
 
     /// The next range; None at the region's end.
+    #[inline]
     pub fn next(&mut self) -> Result<Option<ByteRange>> {
+        if let Some(&range) = self.ready.get(self.taken) {
+            self.taken += 1;
+            return Ok(Some(range));
+        }
+        self.next_behind_ready()
+    }
+
+    fn next_behind_ready(&mut self) -> Result<Option<ByteRange>> {
         while self.at < self.end {
-            let (end, reported) = self.piece()?;
-            let piece = ByteRange::from(self.at..end);
-            self.at = end;
-            if reported {
-                let open = self.open.get_or_insert(ByteRange { length: 0, ..piece });
-                open.length += piece.length;
-            } else if self.open.is_some() {
-                break;
+            let found = if self.look_further()? { self.decode() } else { self.next_extent()? };
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(self.open.take())
     }
 
-    /// How far what begins at `at` is alike, as far as is known, and whether it is reported.
-    fn piece(&mut self) -> Result<(u64, bool)> {
-        if self.bit == self.mask.count && !self.look_further()? {
-            let limit = self.end.min(self.at.saturating_add(self.stride));
-            let extent = self.stack.at(self.at, limit)?.extent;
-            return Ok((extent.end, (self.rule)(extent.held)));
+    /// Makes ranges of the mask. The first may go on from the open range, and the last may go
+    /// on behind the mask; gives the next range to be told, if there is one.
+    fn decode(&mut self) -> Option<ByteRange> {
+        let (mask, at, end) = (&self.mask, self.at, self.end);
+        let place = |bit: usize| (mask.start + bit as u64 * mask.unit).min(end);
+        let first = ((at - mask.start) / mask.unit) as usize;
+        self.ready.clear();
+        // The first unit may begin before the region, or before what was told already.
+        mask.runs(first, |start, stop| self.ready.push((place(start).max(at)..place(stop)).into()));
+        (self.at, self.taken) = (place(mask.count), 0);
+        let open = self.open.take();
+        if self.ready.last().is_some_and(|last| last.end() == self.at) {
+            self.open = self.ready.pop();
         }
-        let (length, reported) = self.mask.run(self.bit);
-        self.bit += length;
-        let end = self.mask.start + self.bit as u64 * self.mask.unit;
-        Ok((end.min(self.end), reported))
+        let Some(before) = open else { return self.take_ready() };
+        let next = if self.ready.is_empty() { self.open.as_mut() } else { self.ready.first_mut() };
+        match next {
+            Some(next) if next.offset == before.end() => {
+                *next = (before.offset..next.end()).into();
+                self.take_ready()
+            }
+            _ => Some(before),
+        }
+    }
+
+    fn take_ready(&mut self) -> Option<ByteRange> {
+        let range = self.ready.get(self.taken).copied();
+        self.taken += usize::from(range.is_some());
+        range
+    }
+
+    /// Goes on to the end of an extent: a range that ended in front of it.
+    fn next_extent(&mut self) -> Result<Option<ByteRange>> {
+        let limit = self.end.min(self.at.saturating_add(self.stride));
+        let extent = self.stack.at(self.at, limit)?.extent;
+        let piece = ByteRange::from(self.at..extent.end);
+        self.at = extent.end;
+        if !(self.rule)(extent.held) {
+            return Ok(self.open.take());
+        }
+        self.open.get_or_insert(ByteRange { length: 0, ..piece }).length += piece.length;
+        Ok(None)
     }
 
     /// Takes the next mask, where one layer decides alone and has one.
     fn look_further(&mut self) -> Result<bool> {
         self.position.store(self.at, Ordering::Relaxed);
-        (self.bit, self.mask.count) = (0, 0);
         let Some(layer) = self.stack.only_layer(self.end) else { return Ok(false) };
-        let found = layer.mask(self.at, self.end, self.rule, &mut self.mask)?;
-        if found {
-            self.bit = ((self.at - self.mask.start) / self.mask.unit) as usize;
-        } else {
-            self.mask.count = 0;
-        }
-        Ok(found)
+        layer.mask(self.at, self.end, self.rule, &mut self.mask)
     }
 }

@@ -34,6 +34,13 @@ struct Pages {
 }
 
 impl Pages {
+    /// The buffer, to be filled anew with so many pages.
+    fn room(&mut self, pages: u64) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.resize((pages * PAGE) as usize, 0);
+        bytes
+    }
+
     fn get(&self, page: u64) -> Option<&[u8]> {
         let at = page.checked_sub(self.first)?.checked_mul(PAGE)?;
         self.bytes.get(at as usize..)?.get(..PAGE as usize)
@@ -65,12 +72,8 @@ impl NewerThan {
         let page = chunk / PER_PAGE;
         if self.offsets.get(page).is_none() {
             let last = ((until - 1) / PER_PAGE).min(page + PAGES_AT_ONCE - 1);
-            let length = (last - page + 1) * PAGE;
-            let bytes = self.tracking.file.read_vec(
-                OFFSET_TABLE + page * PAGE,
-                length as usize,
-                "the offset table",
-            )?;
+            let mut bytes = self.offsets.room(last - page + 1);
+            self.tracking.file.read(&mut bytes, OFFSET_TABLE + page * PAGE, "the offset table")?;
             for (bytes, index) in bytes.chunks_exact(PAGE as usize).zip(page..) {
                 self.tracking.check_offset_page(bytes, index)?;
             }
@@ -105,8 +108,8 @@ impl NewerThan {
             }
             count += 1;
         }
-        let bytes =
-            self.tracking.file.read_vec(page * PAGE, (count * PAGE) as usize, "a sequence page")?;
+        let mut bytes = self.sequences.room(count);
+        self.tracking.file.read(&mut bytes, page * PAGE, "a sequence page")?;
         for (i, page_bytes) in bytes.chunks_exact(PAGE as usize).enumerate() {
             self.check_sequence_page(page_bytes, page + i as u64)?;
         }
@@ -147,10 +150,10 @@ impl NewerThan {
     }
 
     /// The numbers of `count` units from `unit` on, of one chunk, whose page is loaded.
-    fn numbers(&self, page: u64, unit: u64, count: u64) -> std::slice::ChunksExact<'_, u8> {
+    fn numbers(&self, page: u64, unit: u64, count: u64) -> &[u8] {
         let bytes = self.sequences.get(page).unwrap_or_default();
         let from = PAGE_HEADER + (unit % PER_PAGE) as usize * 4;
-        bytes[from..][..count as usize * 4].chunks_exact(4)
+        &bytes[from..][..count as usize * 4]
     }
 
     /// Whether unit `unit` is newer, and up to which unit, at most `until`, its chunk says so.
@@ -165,6 +168,7 @@ impl NewerThan {
         self.load(chunk, page, until_chunk)?;
         let mut newer = self
             .numbers(page, unit, chunk_end - unit)
+            .chunks_exact(4)
             .map(|word| LittleEndian::read_u32(word) > self.number);
         let first = newer.next().unwrap_or_default();
         let alike = 1 + newer.take_while(|&next| next == first).count() as u64;
@@ -201,9 +205,12 @@ impl Layer for NewerThan {
         let count = until.min((chunk + 1) * PER_PAGE) - unit;
         let (newer, older) = (rule(Held::Data), rule(Held::Absent));
         let number = self.number;
-        let numbers = self.numbers(page, unit, count).map(LittleEndian::read_u32);
+        let (numbers, _) = self.numbers(page, unit, count).as_chunks();
         mask.reset(unit * unit_size, unit_size);
-        mask.set(numbers, |found| if found > number { newer } else { older });
+        mask.push_all(
+            numbers,
+            |found| if u32::from_le_bytes(found) > number { newer } else { older },
+        );
         Ok(true)
     }
 }

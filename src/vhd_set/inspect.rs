@@ -42,9 +42,9 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     let name = name.map(|(_, offset, length)| (offset, offset.saturating_add(length)));
     let (name_start, name_end) =
         name.filter(|&(start, stop)| start >= data && stop <= end).unwrap_or((end, end));
-    let bytes = file.read_vec(data, end.saturating_sub(data) as usize, "the data")?;
     let at = |offset: u64| (offset - data) as usize;
     if end > data {
+        let bytes = file.read_vec(data, at(end), "the data")?;
         found.add_unknown(data, &bytes[..at(name_start)]);
         if name_end > name_start {
             let text = &bytes[at(name_start)..at(name_end)];

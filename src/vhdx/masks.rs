@@ -6,11 +6,14 @@ use super::extents::{Extents, held};
 use super::layout::*;
 use crate::error::Result;
 use crate::extent::{Held, Mask, Rule};
-use byteorder::{ByteOrder, LittleEndian};
+use std::ops::RangeInclusive;
 
 /// State 6, FULLY_PRESENT, and 7, PARTIALLY_PRESENT.
 const FULL: u64 = 6;
 const PARTIAL: u64 = 7;
+
+/// How many sectors one mask has at most.
+const MAX_SECTORS: u64 = 1 << 16;
 
 impl Extents {
     /// See [`Layer::mask`](crate::extent::Layer::mask): the blocks from `at` on up to a
@@ -24,25 +27,34 @@ impl Extents {
     ) -> Result<bool> {
         let block_size = self.block_size();
         let block = at / block_size;
-        let reported = reported_states(rule, self.vhdx.metadata.has_parent());
         let vhdx = self.vhdx.clone();
-        let safe = vhdx.plainly_placed();
+        let states = States {
+            reported: reported_states(rule, vhdx.metadata.has_parent()),
+            safe: vhdx.plainly_placed(),
+        };
         let bytes = self.entries(block, limit.div_ceil(block_size))?;
-        let entries = bytes.chunks_exact(BAT_ENTRY as usize).map(LittleEndian::read_u64);
-        let plain =
-            entries.clone().zip(block..).take_while(|&(entry, block)| match entry & BAT_STATE {
-                0..=3 => true,
-                FULL => safe.contains(&(entry & BAT_OFFSET)) || vhdx.payload(entry, block).is_ok(),
-                // A bad entry is left to the extents, which say what is wrong with it.
-                _ => false,
-            });
-        let count = plain.count();
-        if count > 0 {
-            mask.reset(block * block_size, block_size);
-            mask.set(entries.take(count), |entry| reported >> (entry & BAT_STATE) & 1 == 1);
+        let (entries, _) = bytes.as_chunks();
+        mask.reset(block * block_size, block_size);
+        for (group, first) in entries.chunks(64).zip((block..).step_by(64)) {
+            match states.alike(group) {
+                Some(word) => mask.push_word(word, group.len()),
+                None => {
+                    // A bad entry is left to the extents, which say what is wrong with it.
+                    let good = group.iter().zip(first..);
+                    let count = good
+                        .take_while(|(entry, block)| states.knows(**entry, &vhdx, *block))
+                        .count();
+                    mask.push_all(&group[..count], |entry| states.is_reported(entry));
+                    if count < group.len() {
+                        break;
+                    }
+                }
+            }
+        }
+        if mask.count > 0 {
             return Ok(true);
         }
-        let first = LittleEndian::read_u64(bytes);
+        let first = u64::from_le_bytes(entries[0]);
         if first & BAT_STATE != PARTIAL
             || !matches!(vhdx.payload(first, block)?, Payload::Partial(_))
         {
@@ -60,11 +72,53 @@ impl Extents {
         mask: &mut Mask,
     ) -> Result<bool> {
         let sector_size = u64::from(self.vhdx.metadata.logical_sector_size);
+        // So that what is made of a mask stays small.
+        let block_end = block_end.min(at + MAX_SECTORS * sector_size);
         let (first, until, bytes) = self.bits(at, block_end, limit)?;
         let sector = at / sector_size - first % 8;
         mask.reset(sector * sector_size, sector_size);
         mask.set_from_bytes(bytes, (until - first / 8 * 8) as usize);
         Ok(true)
+    }
+}
+
+/// What a question makes of BAT entries.
+struct States {
+    /// For each state a bit: is a block of that state reported?
+    reported: u64,
+    /// Offsets at which a block certainly has its place.
+    safe: RangeInclusive<u64>,
+}
+
+impl States {
+    fn is_reported(&self, entry: [u8; 8]) -> bool {
+        self.reported >> (u64::from_le_bytes(entry) & BAT_STATE) & 1 == 1
+    }
+
+    /// Is this the entry of a block that is good, and not partially present?
+    fn knows(&self, entry: [u8; 8], vhdx: &Vhdx, block: u64) -> bool {
+        let entry = u64::from_le_bytes(entry);
+        match entry & BAT_STATE {
+            0..=3 => true,
+            FULL => self.safe.contains(&(entry & BAT_OFFSET)) || vhdx.payload(entry, block).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// The word of a group whose entries are all of one state and good; most groups are.
+    fn alike(&self, group: &[[u8; 8]]) -> Option<u64> {
+        let entries = || group.iter().map(|entry| u64::from_le_bytes(*entry));
+        let (all, any) =
+            entries().fold((BAT_STATE, 0), |(all, any), entry| (all & entry, any | entry));
+        let state = all & BAT_STATE;
+        let good = state == any & BAT_STATE
+            && match state {
+                0..=3 => true,
+                FULL => entries()
+                    .fold(true, |good, entry| good & self.safe.contains(&(entry & BAT_OFFSET))),
+                _ => false,
+            };
+        good.then_some(if self.reported >> state & 1 == 1 { u64::MAX } else { 0 })
     }
 }
 
@@ -81,7 +135,7 @@ fn reported_states(rule: Rule, child: bool) -> u64 {
 impl Vhdx {
     /// Offsets at which a payload block certainly has its place: behind everything that is no
     /// block, and so that it ends inside the file.
-    fn plainly_placed(&self) -> std::ops::RangeInclusive<u64> {
+    fn plainly_placed(&self) -> RangeInclusive<u64> {
         let behind = self.regions.all.last().map_or(HEADER_SECTION, |region| region.end());
         let last = self.file.length().checked_sub(self.metadata.block_size.into());
         behind..=last.unwrap_or(0)
