@@ -1,0 +1,110 @@
+//! A chain of any length that costs the memory of one file: each file is the same image, with
+//! its own GUIDs and its own parent's name put in while it is read.
+
+use super::image::Image;
+use super::memory::{Patched, without_dots};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use uuid::Uuid;
+use vhdx_rct::source::{Source, Storage};
+use vhdx_rct_fixtures::pattern::Fill;
+use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, ids, seal};
+
+const FOLDER: &str = "/deep";
+/// Placeholders of the same length as what takes their place.
+const NAME: &str = r".\99999.avhdx";
+const LINKAGE: u128 = u128::MAX / 3;
+
+/// File 0 is the leaf, file `i` the child of file `i + 1`, and the last one the child of
+/// `last_names`, or without a parent.
+pub struct Deep {
+    files: u64,
+    last_names: Option<u64>,
+    child: Arc<Vec<u8>>,
+    root: Arc<Vec<u8>>,
+    at: Image,
+    opened: AtomicU64,
+}
+
+impl Deep {
+    pub fn new(files: u64, last_names: Option<u64>) -> Self {
+        let disk = || VhdxBuilder::new(4 * MB).seed(7).block(1, Block::Full(Fill(1)));
+        let locator = ParentLocator::new(Uuid::from_u128(LINKAGE)).relative(NAME);
+        let mut at = Image::new(&disk().parent(locator));
+        let child = Arc::new(std::mem::take(&mut at.bytes));
+        let root = Arc::new(Image::new(&disk()).bytes);
+        Deep { files, last_names, child, root, at, opened: AtomicU64::new(0) }
+    }
+
+    pub fn path(&self, file: u64) -> PathBuf {
+        Path::new(FOLDER).join(format!("{file:05}.avhdx"))
+    }
+
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    fn index(&self, path: &Path) -> io::Result<u64> {
+        let name = path.strip_prefix(FOLDER).ok().and_then(Path::to_str);
+        let number = name.and_then(|name| name.strip_suffix(".avhdx")?.parse().ok());
+        number.filter(|&file| file < self.files).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn parent_of(&self, file: u64) -> Option<u64> {
+        if file + 1 < self.files { Some(file + 1) } else { self.last_names }
+    }
+
+    /// Both headers with the file's own DataWriteGuid.
+    fn with_guid(&self, base: &Arc<Vec<u8>>, file: u64) -> Patched {
+        self.at.at.header_offsets.iter().fold(Patched::new(base), |patched, &offset| {
+            let mut header = base[offset as usize..][..4096].to_vec();
+            header[32..48].copy_from_slice(&guid(file).to_bytes_le());
+            seal(&mut header);
+            patched.with(offset, header)
+        })
+    }
+
+    /// The locator with the parent's GUID and name.
+    fn with_parent(&self, patched: Patched, parent: u64) -> Patched {
+        let (offset, length) = self.at.at.metadata_items[&ids::PARENT_LOCATOR];
+        let mut item = self.child[offset as usize..][..length as usize].to_vec();
+        let linkage = |id: Uuid| id.braced().to_string();
+        replace(&mut item, &linkage(Uuid::from_u128(LINKAGE)), &linkage(guid(parent)));
+        replace(&mut item, NAME, &format!(r".\{parent:05}.avhdx"));
+        patched.with(offset, item)
+    }
+}
+
+fn guid(file: u64) -> Uuid {
+    Uuid::from_u128(0xDEE9 << 64 | u128::from(file))
+}
+
+fn replace(bytes: &mut [u8], old: &str, new: &str) {
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let (old, new) = (utf16(old), utf16(new));
+    let at = bytes.windows(old.len()).position(|window| window == old).unwrap();
+    bytes[at..at + new.len()].copy_from_slice(&new);
+}
+
+impl Storage for Deep {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
+        let file = self.index(path)?;
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(match self.parent_of(file) {
+            Some(parent) => self.with_parent(self.with_guid(&self.child, file), parent),
+            None => self.with_guid(&self.root, file),
+        }))
+    }
+
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        let path = without_dots(path);
+        self.index(&path).map(|_| path)
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<OsString>> {
+        Ok((0..self.files).map(|file| format!("{file:05}.avhdx").into()).collect())
+    }
+}

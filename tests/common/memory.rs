@@ -1,0 +1,109 @@
+//! Disks in memory: files by name, and sources that differ from a file in a few bytes.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use vhdx_rct::source::{SliceSource, Source, Storage};
+
+/// A storage of files in memory, and of folders that follow from their names.
+#[derive(Clone, Default)]
+pub struct Memory {
+    files: BTreeMap<PathBuf, Arc<dyn Source>>,
+}
+
+impl Memory {
+    pub fn with(mut self, path: impl AsRef<Path>, bytes: Vec<u8>) -> Self {
+        self.insert(path, Arc::new(SliceSource(bytes)));
+        self
+    }
+
+    pub fn insert(&mut self, path: impl AsRef<Path>, source: Arc<dyn Source>) {
+        self.files.insert(path.as_ref().to_owned(), source);
+    }
+}
+
+impl Storage for Memory {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
+        self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        let plain = without_dots(path);
+        let known = self.files.contains_key(&plain) || is_folder(&plain, self.files.keys());
+        known.then_some(plain).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
+        let inside = self.files.keys().filter(|path| path.parent() == Some(folder));
+        Ok(inside.filter_map(|path| path.file_name()).map(OsString::from).collect())
+    }
+}
+
+fn is_folder<'a>(path: &Path, mut files: impl Iterator<Item = &'a PathBuf>) -> bool {
+    files.any(|file| file.starts_with(path))
+}
+
+/// A path as it is meant: `.` left out, `..` followed.
+pub fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            other => plain.push(other),
+        }
+    }
+    plain
+}
+
+/// A file in memory of which some bytes are others, and which may be longer than it is; costs
+/// no copy of the file.
+#[derive(Clone)]
+pub struct Patched {
+    base: Arc<Vec<u8>>,
+    patches: Vec<(u64, Vec<u8>)>,
+    length: u64,
+}
+
+impl Patched {
+    pub fn new(base: &Arc<Vec<u8>>) -> Self {
+        Patched { base: base.clone(), patches: Vec::new(), length: base.len() as u64 }
+    }
+
+    pub fn with(mut self, offset: u64, bytes: impl Into<Vec<u8>>) -> Self {
+        self.patches.push((offset, bytes.into()));
+        self
+    }
+
+    /// Zeros up to this length.
+    pub fn long(mut self, length: u64) -> Self {
+        self.length = length;
+        self
+    }
+}
+
+impl Source for Patched {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.length)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset.checked_add(buffer.len() as u64).filter(|&end| end <= self.length);
+        let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let rest = usize::try_from(offset).ok().and_then(|at| self.base.get(at..));
+        let rest = rest.unwrap_or_default();
+        let own = rest.len().min(buffer.len());
+        buffer[..own].copy_from_slice(&rest[..own]);
+        buffer[own..].fill(0);
+        for (at, bytes) in &self.patches {
+            let (from, until) = (offset.max(*at), end.min(at + bytes.len() as u64));
+            if from < until {
+                let patch = &bytes[(from - at) as usize..(until - at) as usize];
+                buffer[(from - offset) as usize..(until - offset) as usize].copy_from_slice(patch);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! Runs a question under a bound on time and one on memory.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
+use vhdx_rct::Error;
+
+/// Long for any of the questions, even unoptimised and on a busy machine.
+pub const TIME: Duration = Duration::from_secs(5);
+/// A few windows and tables; far below the 256 MB that a request may use.
+pub const MEMORY: usize = 8 << 20;
+
+thread_local! {
+    /// Bytes that this thread holds, and the most that it held; one that frees what others
+    /// allocated may go below zero.
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn count(change: isize) {
+    // A thread that ends may allocate when its counters are gone: then nobody asks any more.
+    let held = HELD.try_with(|held| {
+        held.set(held.get() + change);
+        held.get()
+    });
+    if let Ok(held) = held {
+        let _ = MOST.try_with(|most| most.set(most.get().max(held)));
+    }
+}
+
+// SAFETY: every call goes to the system's allocator as it came; counting touches no memory
+// but this thread's two cells, which are initialised at compile time and never allocate.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Runs `work` on a thread of its own: it must end within [`TIME`], use at most `memory`
+/// bytes, and not panic.
+#[track_caller]
+pub fn bounded<T: Send + 'static>(
+    name: &str,
+    memory: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let (sender, result) = sync_channel(1);
+    let worker = thread::spawn(move || {
+        let before = HELD.get();
+        MOST.set(before);
+        let value = work();
+        let used = MOST.get() - before;
+        let _ = sender.send((value, used));
+    });
+    match result.recv_timeout(TIME) {
+        Ok((value, used)) => {
+            assert!(used <= memory as isize, "{name} used {used} bytes");
+            value
+        }
+        Err(RecvTimeoutError::Timeout) => panic!("{name} did not end within {TIME:?}"),
+        Err(RecvTimeoutError::Disconnected) => {
+            drop(worker.join());
+            panic!("{name} panicked")
+        }
+    }
+}
+
+/// A return value, and the code of Windows' own API that goes with it.
+pub type Code = (u32, Option<u32>);
+
+pub const CORRUPT: Code = (32768, None);
+pub const BAT_CORRUPT: Code = (32768, Some(0xC03A_000A));
+pub const METADATA_CORRUPT: Code = (32768, Some(0xC03A_0010));
+pub const CUT_SHORT: Code = (32768, Some(0xC03A_0013));
+pub const CYCLE: Code = (32768, Some(0xC03A_0018));
+pub const BAD_PARENT: Code = (32768, Some(0xC03A_0019));
+pub const PARENT_NO_DISK: Code = (32770, Some(0xC03A_0019));
+pub const UNTRUSTED: Code = (32775, Some(0xC03A_001C));
+pub const PARENT_NOT_FOUND: Code = (32777, Some(0xC03A_000D));
+pub const OUT_OF_MEMORY: Code = (32778, None);
+
+#[track_caller]
+pub fn must_fail<T: std::fmt::Debug>(name: &str, result: Result<T, Error>, code: Code) {
+    match result {
+        Ok(answer) => panic!("{name}: accepted, with {answer:?}"),
+        Err(error) => {
+            let found = (error.return_value().code(), error.win32_code());
+            assert!(found == code, "{name}: {found:x?} instead of {code:x?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn the_bounds_hold() {
+    assert_eq!(bounded("a vector", 5000, || vec![0_u8; 4096].len()), 4096);
+    let caught = std::panic::catch_unwind(|| bounded("a vector", 4095, || vec![0_u8; 4096].len()));
+    assert!(caught.is_err());
+    assert!(std::panic::catch_unwind(|| bounded("a panic", 1 << 20, || panic!())).is_err());
+}

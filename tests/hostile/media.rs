@@ -1,0 +1,255 @@
+//! Media that fail at any moment of a query, and files that change during one.
+
+use crate::common::faulty::{Call, Fault, Faulty};
+use crate::common::image::Image;
+use crate::common::memory::Memory;
+use crate::common::ranges;
+use std::ffi::OsString;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use uuid::Uuid;
+use vhdx_rct::source::{Source, Storage};
+use vhdx_rct::{ByteRange, ChangeQuery, Error, Limit, RctId};
+use vhdx_rct_fixtures::pattern::Fill;
+use vhdx_rct_fixtures::rct::{Branch, RctBuilder};
+use vhdx_rct_fixtures::vhdx::{Block, HeaderPlan, LogPlan, MB, ParentLocator, VhdxBuilder};
+
+const LEAF: &str = "/disks/leaf.avhdx";
+const MIDDLE: &str = "/disks/middle.avhdx";
+const BASE: &str = "/disks/base.vhdx";
+const BRANCH: Uuid = Uuid::from_u128(0xB);
+
+fn disk(seed: u64) -> VhdxBuilder {
+    VhdxBuilder::new(8 * MB).seed(seed).headers(HeaderPlan::Identical).disk_id(Uuid::from_u128(0xD))
+}
+
+fn table(path: &str, unit: u64) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("table");
+    let branches = vec![Branch { guid: BRANCH, first: 0, limit: u32::MAX }];
+    let builder = RctBuilder::new(8 * MB).branches(branches, 1).with(unit..unit + 1, 2);
+    builder.detailed_all().write(&file).unwrap_or_else(|error| panic!("{path}: {error}"));
+    std::fs::read(file).unwrap()
+}
+
+/// Three files: the base and the leaf have tables that know the id, the middle one is dirty
+/// and answers through its BAT and bitmap.
+fn chain() -> Memory {
+    let base = Image::new(&disk(1).block(0, Block::Full(Fill(1))));
+    let parent =
+        |image: &Image, name: &str| ParentLocator::new(image.at.data_write_guid).relative(name);
+    let partial = Block::Partial { sectors: vec![3..9], fill: Fill(2) };
+    let middle = disk(2)
+        .parent(parent(&base, r".\base.vhdx"))
+        .block(2, partial)
+        .block(4, Block::Full(Fill(3)));
+    let middle = Image::new(&middle.log(LogPlan::Dirty(Default::default())));
+    let partial = Block::Partial { sectors: vec![100..200], fill: Fill(4) };
+    let leaf = Image::new(&disk(3).parent(parent(&middle, r".\middle.avhdx")).block(6, partial));
+    Memory::default()
+        .with(BASE, base.bytes)
+        .with(MIDDLE, middle.bytes)
+        .with(LEAF, leaf.bytes)
+        .with(format!("{BASE}.rct"), table(BASE, 5))
+        .with(format!("{LEAF}.rct"), table(LEAF, 500))
+}
+
+fn limits() -> [(Limit, Vec<ByteRange>); 3] {
+    let middle = [2 * MB + 1536..2 * MB + 4608, 4 * MB..5 * MB];
+    let leaf = 6 * MB + 51200..6 * MB + 102400;
+    let [a, b] = middle.clone();
+    [
+        (
+            Limit::Rct(RctId::new(BRANCH, 1)),
+            ranges(&[5 << 14..6 << 14, a.clone(), b.clone(), 500 << 14..501 << 14]),
+        ),
+        (Limit::File(BASE.into()), ranges(&[a.clone(), b.clone(), leaf.clone()])),
+        (Limit::Allocated, ranges(&[0..MB, a, b, leaf])),
+    ]
+}
+
+fn ask(storage: Arc<dyn Storage>, limit: &Limit) -> Result<Vec<ByteRange>, Error> {
+    let query = ChangeQuery::new(LEAF).since(limit.clone()).storage(storage);
+    Ok(query.run()?.ranges)
+}
+
+const FAULTS: [ErrorKind; 4] = [
+    ErrorKind::Other,
+    ErrorKind::UnexpectedEof,
+    ErrorKind::PermissionDenied,
+    ErrorKind::Interrupted,
+];
+
+/// Lets every single call fail in every way; `judge` says what is wrong with an outcome.
+fn fail_everywhere(
+    hits: fn(Call, &Path) -> bool,
+    judge: impl Fn(ErrorKind, Result<Vec<ByteRange>, Error>, &[ByteRange]) -> Result<(), String>,
+) {
+    let files = Arc::new(chain());
+    for (limit, expected) in limits() {
+        let healthy = Faulty::new(files.clone(), Fault::none(hits));
+        assert_eq!(ask(Arc::new(healthy.clone()), &limit).unwrap(), expected, "{limit}");
+        assert!(healthy.calls() > 0);
+        for at in 0..healthy.calls() {
+            for (kind, stays) in FAULTS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+                let storage = Faulty::new(files.clone(), Fault { kind, at, stays, hits });
+                if let Err(problem) = judge(kind, ask(Arc::new(storage), &limit), &expected) {
+                    panic!("since {limit}, {kind:?} at call {at}, stays {stays}: {problem}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_read_that_fails_is_an_error() {
+    fn hits(call: Call, _: &Path) -> bool {
+        matches!(call, Call::Open | Call::Length | Call::Read)
+    }
+    fail_everywhere(hits, |kind, result, _| match result {
+        Ok(ranges) => Err(format!("accepted, with {ranges:?}")),
+        Err(error) => {
+            let code = if kind == ErrorKind::PermissionDenied { 32769 } else { 32768 };
+            let right = error.return_value().code() == code && error.path().is_some();
+            if right { Ok(()) } else { Err(format!("{:?} {error}", error.kind())) }
+        }
+    });
+}
+
+/// Looking for files may fail and be tried again; it may not make an answer shorter.
+#[test]
+fn a_look_that_fails_is_an_error_or_makes_no_difference() {
+    fn hits(call: Call, _: &Path) -> bool {
+        matches!(call, Call::Canonicalize | Call::List)
+    }
+    fail_everywhere(hits, |_, result, expected| match result {
+        Ok(ranges) if ranges != expected => Err(format!("{ranges:?}")),
+        _ => Ok(()),
+    });
+}
+
+/// The same for what comes piece by piece, and for the list of ids.
+#[test]
+fn streams_and_lists_fail_too() {
+    fn hits(call: Call, _: &Path) -> bool {
+        matches!(call, Call::Open | Call::Length | Call::Read)
+    }
+    let files = Arc::new(chain());
+    let (limit, _) = &limits()[0];
+    let extents = |storage: Faulty| {
+        let query = ChangeQuery::new(LEAF).since(limit.clone()).storage(Arc::new(storage));
+        query.extents()?.try_for_each(|extent| extent.map(drop))
+    };
+    let ids = |storage: Faulty| {
+        ChangeQuery::new(LEAF)
+            .storage(Arc::new(storage))
+            .known_ids()
+            .map(|ids| assert!(!ids.is_empty()))
+    };
+    for ask in [&extents as &dyn Fn(Faulty) -> Result<(), Error>, &ids] {
+        let healthy = Faulty::new(files.clone(), Fault::none(hits));
+        ask(healthy.clone()).unwrap();
+        for at in 0..healthy.calls() {
+            let fault = Fault { kind: ErrorKind::Other, at, stays: false, hits };
+            assert!(ask(Faulty::new(files.clone(), fault)).is_err(), "call {at}");
+        }
+    }
+}
+
+/// Two states of the same files: the second from the given call on.
+struct Changing {
+    states: [Memory; 2],
+    left: Arc<AtomicU64>,
+}
+
+struct ChangingSource {
+    states: [Arc<dyn Source>; 2],
+    left: Arc<AtomicU64>,
+}
+
+/// 0 while calls are left, then 1.
+fn state(left: &AtomicU64) -> usize {
+    let one_less = |left: u64| left.checked_sub(1);
+    usize::from(left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err())
+}
+
+impl Storage for Changing {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
+        let [a, b] = &self.states;
+        let (states, left) = ([a.open(path)?, b.open(path)?], self.left.clone());
+        Ok(Arc::new(ChangingSource { states, left }))
+    }
+
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        self.states[0].canonicalize(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
+        self.states[0].list(folder)
+    }
+}
+
+impl Source for ChangingSource {
+    fn len(&self) -> io::Result<u64> {
+        self.states[state(&self.left)].len()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.states[state(&self.left)].read_exact_at(buffer, offset)
+    }
+}
+
+/// A writer changes blocks and, as writers do, the header. Whenever that happens, the answer
+/// is the one before, the one after, or an error: never one that was never true.
+#[test]
+fn a_file_that_is_written_to_during_a_query() {
+    let before = disk(4).block(1, Block::Full(Fill(1))).block(5, Block::Full(Fill(1)));
+    let after = disk(4).block(2, Block::Full(Fill(2))).block(6, Block::Full(Fill(2)));
+    let mut after = Image::new(&after);
+    after.headers(8, 9_u64.to_le_bytes());
+    after.headers(16, [0x99; 16]);
+    let states =
+        [Image::new(&before), after].map(|image| Memory::default().with(LEAF, image.bytes));
+    let answers =
+        [ranges(&[MB..2 * MB, 5 * MB..6 * MB]), ranges(&[2 * MB..3 * MB, 6 * MB..7 * MB])];
+    let mut refused = 0;
+    for calls in 0..60 {
+        let left = Arc::new(AtomicU64::new(calls));
+        let storage = Arc::new(Changing { states: states.clone(), left: left.clone() });
+        match ask(storage, &Limit::Allocated) {
+            Ok(ranges) => assert!(answers.contains(&ranges), "after {calls} calls: {ranges:?}"),
+            Err(error) => {
+                assert_eq!(error.return_value().code(), 32774, "after {calls} calls: {error}");
+                refused += 1;
+            }
+        }
+        if left.load(Ordering::Relaxed) > 0 {
+            assert!(refused > 3, "only {refused} of {calls} were refused");
+            return;
+        }
+    }
+    panic!("a query of more than 60 calls");
+}
+
+/// A file that grows or shrinks has changed, too.
+#[test]
+fn a_file_that_changes_its_length() {
+    let image = Image::new(&disk(4).block(1, Block::Full(Fill(1))));
+    for change in [-512_i64, 512, 1 << 20] {
+        let mut other = image.clone();
+        other.bytes.resize((image.bytes.len() as i64 + change) as usize, 0);
+        let states = [image.clone(), other].map(|image| Memory::default().with(LEAF, image.bytes));
+        // All calls but the last one see the file as it was.
+        let calls = |left| {
+            let left = Arc::new(AtomicU64::new(left));
+            let storage = Changing { states: states.clone(), left: left.clone() };
+            (ask(Arc::new(storage), &Limit::Allocated), left.load(Ordering::Relaxed))
+        };
+        let (answer, left) = calls(1000);
+        assert_eq!(answer.unwrap(), ranges(&[MB..2 * MB]));
+        let (answer, _) = calls(1000 - left - 1);
+        assert_eq!(answer.unwrap_err().return_value().code(), 32774, "{change} bytes");
+    }
+}

@@ -1,0 +1,121 @@
+//! Tracking tables that lead astray.
+
+use crate::bounds::*;
+use crate::common::image::Image;
+use crate::common::memory::{Memory, Patched};
+use crate::common::ranges;
+use crate::files::DISK;
+use std::path::Path;
+use std::sync::Arc;
+use vhdx_rct::source::{SliceSource, Source};
+use vhdx_rct::{ChangeQuery, Limit, RctId};
+use vhdx_rct_fixtures::rct::{Checksum, HEADERS, OFFSET_TABLE, RctBuilder, fix_checksum, patch};
+use vhdx_rct_fixtures::vhdx::VhdxBuilder;
+
+/// Three chunks of units.
+const UNITS: u64 = 2500;
+const SIZE: u64 = UNITS << 14;
+
+fn table() -> RctBuilder {
+    RctBuilder::new(SIZE).seed(5).with(10..20, 3).with(2000..2001, 4).detailed_all()
+}
+
+fn id() -> RctId {
+    let (branch, number) = table().current_id();
+    RctId::new(branch, number)
+}
+
+fn bytes(damage: impl FnOnce(&Path)) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table");
+    table().write(&path).unwrap();
+    damage(&path);
+    std::fs::read(path).unwrap()
+}
+
+fn query(table: impl Source + 'static) -> ChangeQuery {
+    let mut files = Memory::default().with(DISK, Image::new(&VhdxBuilder::new(SIZE)).bytes);
+    files.insert(format!("{DISK}.rct"), Arc::new(table));
+    ChangeQuery::new(DISK).since(Limit::Rct(id())).storage(Arc::new(files))
+}
+
+#[test]
+fn the_table_that_the_others_are_made_from_is_right() {
+    let answer = query(SliceSource(bytes(|_| {}))).run().unwrap();
+    assert_eq!(answer.ranges, ranges(&[10 << 14..20 << 14, 2000 << 14..2001 << 14]));
+}
+
+/// The entry of a chunk, in a page with a right checksum.
+fn entry(path: &Path, chunk: u64, entry: i32) {
+    patch(path, OFFSET_TABLE + 12 + 4 * chunk, &entry.to_le_bytes()).unwrap();
+    fix_checksum(path, OFFSET_TABLE, Checksum::At4From8).unwrap();
+}
+
+fn header(path: &Path, at: u64, bytes: &[u8]) {
+    for header in HEADERS {
+        patch(path, header + at, bytes).unwrap();
+        fix_checksum(path, header, Checksum::At4From8).unwrap();
+    }
+}
+
+#[test]
+fn the_gallery() {
+    const UNITS_AT: u64 = 0x28;
+    const BRANCHES_AT: u64 = 0x44;
+    type Damage = fn(&Path);
+    let cases: [(&str, Damage, Code); 17] = [
+        ("an entry that names the offset table", |p| entry(p, 0, -9), CORRUPT),
+        ("an entry that names a header", |p| entry(p, 0, -1), CORRUPT),
+        ("an entry that names the other header", |p| entry(p, 1, -5), CORRUPT),
+        ("an entry behind the end", |p| entry(p, 2, -13), CORRUPT),
+        ("an entry at 2^31", |p| entry(p, 2, i32::MIN), CORRUPT),
+        ("an entry that another one has", |p| entry(p, 2, -10), CORRUPT),
+        ("an entry that the one behind has", |p| entry(p, 0, -11), CORRUPT),
+        ("no units", |p| header(p, UNITS_AT, &[0; 8]), UNTRUSTED),
+        ("2^63 units", |p| header(p, UNITS_AT, &(1_u64 << 63).to_le_bytes()), UNTRUSTED),
+        ("2^64 - 1 units", |p| header(p, UNITS_AT, &[0xFF; 8]), UNTRUSTED),
+        ("a unit less", |p| header(p, UNITS_AT, &(UNITS - 1).to_le_bytes()), UNTRUSTED),
+        ("a unit more", |p| header(p, UNITS_AT, &(UNITS + 1).to_le_bytes()), UNTRUSTED),
+        ("no branches", |p| header(p, BRANCHES_AT, &[0; 2]), UNTRUSTED),
+        ("512 branches", |p| header(p, BRANCHES_AT, &[0, 2]), UNTRUSTED),
+        ("65535 branches", |p| header(p, BRANCHES_AT, &[0xFF; 2]), UNTRUSTED),
+        ("all zeros", |p| std::fs::write(p, vec![0; 0xD000]).unwrap(), UNTRUSTED),
+        ("nothing", |p| std::fs::write(p, []).unwrap(), CUT_SHORT),
+    ];
+    for (name, damage, code) in cases {
+        let table = SliceSource(bytes(damage));
+        must_fail(name, bounded(name, MEMORY, || query(table).run()), code);
+    }
+}
+
+/// 511 branches that all begin with 2^32 - 1, and a current number of 0.
+#[test]
+fn branches_that_contradict_one_another() {
+    for (first, number) in [(u32::MAX, 0_u32), (0, u32::MAX), (u32::MAX, u32::MAX), (1, 0)] {
+        let table = bytes(|path| {
+            let branches: Vec<u8> = (0_u128..511)
+                .flat_map(|i| [&i.to_le_bytes()[..], &first.to_le_bytes(), &[0xFF; 4]].concat())
+                .collect();
+            header(path, 0x1000, &branches);
+            header(path, 0x44, &511_u16.to_le_bytes());
+            header(path, 0x40, &number.to_le_bytes());
+        });
+        let source = SliceSource(table);
+        let (ask, known) = (query(source.clone()), query(source));
+        assert!(bounded("a query", MEMORY, || ask.run()).is_err());
+        let known = bounded("known ids", MEMORY, move || known.known_ids()).unwrap();
+        assert!(known.len() <= 511);
+    }
+}
+
+/// A file of 8 TB that holds nothing behind its pages: memory follows the budget, not the
+/// file's length.
+#[test]
+fn a_table_of_eight_terabytes() {
+    let source = Patched::new(&Arc::new(bytes(|_| {}))).long(1 << 43);
+    let tight = query(source).memory_budget(MEMORY as u64 / 2);
+    match bounded("a long table", MEMORY, || tight.run()) {
+        Ok(answer) => assert_eq!(answer.ranges.len(), 2),
+        Err(error) => must_fail("a long table", Err::<(), _>(error), OUT_OF_MEMORY),
+    }
+}

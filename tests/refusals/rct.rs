@@ -1,0 +1,199 @@
+//! Tracking tables that cannot answer.
+
+use crate::common::faulty::{Call, Fault, Faulty};
+use crate::common::image::Image;
+use crate::common::memory::Memory;
+use crate::support::*;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use uuid::Uuid;
+use vhdx_rct::{ChangeQuery, Limit, RctId};
+use vhdx_rct_fixtures::rct::{
+    Branch, Checksum, HeaderPlan, OFFSET_TABLE, RctBuilder, RctPlacement, fix_checksum, patch,
+};
+use vhdx_rct_fixtures::vhdx::LogPlan;
+
+const TABLE: &str = "/disks/disk.avhdx.rct";
+const SIZE: u64 = 4 << 20;
+const OLD: Uuid = Uuid::from_u128(0x0001);
+const NEW: Uuid = Uuid::from_u128(0x0002);
+
+/// The branch of ids 0 to 4, then that of ids 5 to 9; one write since 7.
+fn table() -> RctBuilder {
+    let branches =
+        [(OLD, 0, 4), (NEW, 5, u32::MAX)].map(|(guid, first, limit)| Branch { guid, first, limit });
+    RctBuilder::new(SIZE).branches(branches.into(), 9).with(3..5, 8).with(9..10, 3)
+}
+
+fn bytes(builder: &RctBuilder, damage: impl FnOnce(&Path, &RctPlacement)) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table");
+    let placement = builder.write(&path).unwrap();
+    damage(&path, &placement);
+    std::fs::read(path).unwrap()
+}
+
+fn ask(disk: Image, table: Vec<u8>, id: RctId, allow_unclean: bool) -> Answer {
+    let files = Memory::default().with(DISK, disk.bytes).with(TABLE, table);
+    query(files, DISK, Limit::Rct(id)).allow_unclean(allow_unclean).run()
+}
+
+fn ask_clean(table: Vec<u8>) -> Answer {
+    ask(Image::new(&single()), table, RctId::new(NEW, 7), false)
+}
+
+#[test]
+fn the_table_that_the_others_are_made_from_is_right() {
+    let answer = ask_clean(bytes(&table(), |_, _| {})).unwrap();
+    assert_eq!(answer.ranges, changes(&[3 << 14..5 << 14]));
+}
+
+#[test]
+fn ids_that_a_disk_does_not_know() {
+    let files = Memory::default().with(DISK, Image::new(&single()).bytes);
+    let id = RctId::new(NEW, 7);
+    must_refuse(query(files, DISK, Limit::Rct(id)).run(), TRACKING_OFF, DISK, &["tracking"]);
+    let unknown =
+        [(Uuid::nil(), 7), (Uuid::max(), 7), (OLD, 5), (NEW, 4), (NEW, 10), (NEW, u32::MAX)];
+    for (branch, number) in unknown {
+        let id = RctId::new(branch, number);
+        let answer = ask(Image::new(&single()), bytes(&table(), |_, _| {}), id, false);
+        must_refuse(answer, UNKNOWN_ID, DISK, &[&id.to_string(), &RctId::new(NEW, 9).to_string()]);
+    }
+}
+
+#[test]
+fn ids_that_a_disk_knows() {
+    for (branch, number, expected) in
+        [(OLD, 0, 2), (OLD, 4, 1), (NEW, 5, 1), (NEW, 8, 0), (NEW, 9, 0)]
+    {
+        let id = RctId::new(branch, number);
+        let answer = ask(Image::new(&single()), bytes(&table(), |_, _| {}), id, false);
+        assert_eq!(answer.unwrap().ranges.len(), expected, "{id}");
+    }
+}
+
+#[test]
+fn tables_that_cannot_be_trusted() {
+    let plain = |builder: &RctBuilder| bytes(builder, |_, _| {});
+    must_refuse(
+        ask_clean(plain(&table().headers(HeaderPlan::BothBroken))),
+        UNTRUSTED,
+        TABLE,
+        &["checksum"],
+    );
+    for size in [SIZE - (1 << 20), SIZE + (1 << 20), SIZE * 300] {
+        let other = RctBuilder::new(size);
+        let units = size.div_ceil(16 << 10).to_string();
+        must_refuse(ask_clean(plain(&other)), UNTRUSTED, TABLE, &[&units]);
+    }
+    for count in [0_u16, 512, 0x8000, u16::MAX] {
+        let counted = bytes(&table(), |path, _| on_both_headers(path, 0x44, &count.to_le_bytes()));
+        must_refuse(ask_clean(counted), UNTRUSTED, TABLE, &["511"]);
+    }
+    must_refuse(ask_clean(vec![0; 0xA000]), UNTRUSTED, TABLE, &["00000000"]);
+}
+
+fn on_both_headers(path: &Path, at: u64, bytes: &[u8]) {
+    for header in vhdx_rct_fixtures::rct::HEADERS {
+        patch(path, header + at, bytes).unwrap();
+        fix_checksum(path, header, Checksum::At4From8).unwrap();
+    }
+}
+
+#[test]
+fn a_disk_that_was_not_closed_cleanly() {
+    let dirty = || Image::new(&single().log(LogPlan::Dirty(Default::default())));
+    let table = || bytes(&table(), |_, _| {});
+    let id = RctId::new(NEW, 7);
+    must_refuse(ask(dirty(), table(), id, false), UNTRUSTED, DISK, &["not closed"]);
+    let accepted = ask(dirty(), table(), id, true).unwrap();
+    assert_eq!(accepted.ranges, changes(&[3 << 14..5 << 14]));
+}
+
+type Damage = fn(&Path, &RctPlacement);
+
+#[test]
+fn damaged_pages() {
+    let cut = |length: u64| {
+        move |path: &Path, _: &RctPlacement| {
+            std::fs::File::options().write(true).open(path).unwrap().set_len(length).unwrap();
+        }
+    };
+    must_refuse(ask_clean(bytes(&table(), cut(0x9FFF))), CUT_SHORT, TABLE, &["40959"]);
+    must_refuse(ask_clean(bytes(&table(), cut(0x8FFF))), CUT_SHORT, TABLE, &["0x8fff"]);
+    must_refuse(ask_clean(bytes(&table(), cut(0))), CUT_SHORT, TABLE, &[]);
+    let cases: [(&str, Damage, &[&str]); 8] = [
+        (
+            "the offset page's signature",
+            |p, _| patch(p, OFFSET_TABLE, b"offq").unwrap(),
+            &["offset page", "0x9000"],
+        ),
+        (
+            "its checksum",
+            |p, _| patch(p, OFFSET_TABLE + 4, &[1, 2, 3, 4]).unwrap(),
+            &["offset page", "checksum"],
+        ),
+        ("its index", |p, _| entry(p, 8, 1), &["index 0", "1"]),
+        ("an entry that names the first page", |p, _| entry(p, 12, i32::MIN), &["page 2147483648"]),
+        ("an entry that names a header", |p, _| entry(p, 12, -1), &["page 1"]),
+        ("an entry that names the offset table", |p, _| entry(p, 12, -9), &["page 9"]),
+        ("an entry behind the end", |p, _| entry(p, 12, -11), &["page 11"]),
+        (
+            "a sequence page's checksum",
+            |p, at| patch(p, at.sequence_pages[&0] + 99, &[7]).unwrap(),
+            &["0xa000"],
+        ),
+    ];
+    for (name, damage, says) in cases {
+        eprintln!("{name}");
+        must_refuse(ask_clean(bytes(&table(), damage)), CORRUPT, TABLE, says);
+    }
+}
+
+/// Changes a word of the first offset page and restores its checksum.
+fn entry(path: &Path, at: u64, word: i32) {
+    patch(path, OFFSET_TABLE + at, &word.to_le_bytes()).unwrap();
+    fix_checksum(path, OFFSET_TABLE, Checksum::At4From8).unwrap();
+}
+
+#[test]
+fn a_page_that_two_chunks_name() {
+    let size = 2000 * (16 << 10);
+    let twice = bytes(&RctBuilder::new(size).detailed_all(), |path, _| entry(path, 16, -10));
+    let disk = Image::new(&vhdx_rct_fixtures::vhdx::VhdxBuilder::new(size));
+    let id: RctId = {
+        let (branch, number) = RctBuilder::new(size).current_id();
+        RctId::new(branch, number)
+    };
+    must_refuse(ask(disk, twice, id, false), CORRUPT, TABLE, &["page 10", "chunk 1"]);
+}
+
+/// Both files of a chain know the id. Where nobody can tell whether the parent has a table,
+/// leaving it out would be a shorter answer.
+#[test]
+fn a_table_that_may_be_there() {
+    const PARENTS: &str = "/disks/base.vhdx.rct";
+    let (parent, child) = pair();
+    let write = |unit| bytes(&table().with(unit..unit + 1, 8), |_, _| {});
+    let files = Memory::default().with(BASE, parent.bytes).with(DISK, child.bytes);
+    let files = Arc::new(files.with(TABLE, write(20)).with(PARENTS, write(30)));
+    let ask = |kind, at, hits| {
+        let storage = Faulty::new(files.clone(), Fault { kind, at, stays: true, hits });
+        ChangeQuery::new(DISK)
+            .since(Limit::Rct(RctId::new(NEW, 7)))
+            .storage(Arc::new(storage))
+            .run()
+    };
+    let hits: fn(Call, &Path) -> bool =
+        |call, path| call == Call::Canonicalize && path == Path::new(PARENTS);
+    let whole = ask(ErrorKind::Other, u64::MAX, hits).unwrap();
+    assert_eq!(whole.ranges, changes(&[3 << 14..5 << 14, 20 << 14..21 << 14, 30 << 14..31 << 14]));
+    must_refuse(ask(ErrorKind::Other, 0, hits), CORRUPT, PARENTS, &["injected"]);
+    must_refuse(ask(ErrorKind::PermissionDenied, 0, hits), ACCESS_DENIED, PARENTS, &["injected"]);
+    must_refuse(ask(ErrorKind::NotFound, 0, hits), UNTRUSTED, PARENTS, &["lists"]);
+    let open: fn(Call, &Path) -> bool =
+        |call, path| call == Call::Open && path == Path::new(PARENTS);
+    must_refuse(ask(ErrorKind::PermissionDenied, 0, open), ACCESS_DENIED, PARENTS, &["injected"]);
+}
