@@ -68,7 +68,24 @@ impl<'a> TrackedChain<'a> {
             };
             answering.layers.push(layer);
         }
+        self.doubt(id, deepest, &mut answering)?;
         Ok(answering)
+    }
+
+    /// A table below that shares a branch with one that knows the id was frozen before the id
+    /// was sealed, so nothing in it is newer. If something is, its history was damaged, which
+    /// no checksum may cover, and it does count.
+    fn doubt(&self, id: RctId, deepest: usize, answering: &mut Answering) -> Result<()> {
+        let Some(knows) = &self.tables[deepest] else { return Ok(()) };
+        for depth in deepest + 1..self.tables.len() {
+            let related = self.tables[depth].clone().filter(|table| table.is_related_to(knows));
+            if let Some(table) = related {
+                answering.tables.push(table.clone());
+                let size = self.chain.files()[depth].virtual_size();
+                answering.layers.push((Box::new(NewerThan::new(table, id.number)?), size));
+            }
+        }
+        Ok(())
     }
 
     fn must_be_clean(&self, depth: usize, allow_unclean: bool) -> Result<()> {

@@ -137,6 +137,16 @@ impl Tracking {
         self.header.knows(id)
     }
 
+    /// Have the two tables a part of the disk's history in common?
+    pub(crate) fn is_related_to(&self, other: &Tracking) -> bool {
+        let branches = |table: &Tracking| -> Vec<Uuid> {
+            let history = table.header.branches.iter().map(|branch| branch.id);
+            history.chain([table.header.current.branch]).collect()
+        };
+        let theirs = branches(other);
+        branches(self).iter().any(|branch| theirs.contains(branch))
+    }
+
     fn file_pages(&self) -> u64 {
         // An entry is an i32, so no page behind 2^31 can be named.
         (self.file.length() / layout::PAGE).min(1 << 31)
