@@ -28,7 +28,7 @@ use vhdx_rct_fixtures::vhdx::*;
 fn missing(test: &str, what: &str) {
     let must = std::env::var_os("CI_PEERS").is_some_and(|value| value == "1");
     assert!(!must, "{test} cannot run: {what}");
-    eprintln!("SKIPPED {test}: {what}");
+    common::skip(&format!("{test}: {what}"));
 }
 
 /// What to read from a chain, root first.

@@ -11,7 +11,7 @@ pub mod injected;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use vhdx_rct::{ByteRange, VirtualDisk};
@@ -26,7 +26,7 @@ impl RealImages {
     /// Unpacks those images whose name the test wants.
     pub fn unpack(test: &str, wanted: impl Fn(&str) -> bool) -> Option<Self> {
         let Some(source) = std::env::var_os("VHDX_REAL_IMAGES").map(PathBuf::from) else {
-            eprintln!("SKIPPED {test}: VHDX_REAL_IMAGES names no folder of real images");
+            skip(&format!("{test}: VHDX_REAL_IMAGES names no folder of real images"));
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
@@ -46,6 +46,11 @@ impl RealImages {
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+/// Says that a test was skipped, where it is seen: what a passing test prints is not.
+pub fn skip(what: &str) {
+    writeln!(io::stderr(), "SKIPPED {what}").unwrap();
 }
 
 /// The SHA-256 of a disk's whole content, in hexadecimal.
