@@ -88,6 +88,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod bytes;
 mod chain;
 mod changes;
 mod error;

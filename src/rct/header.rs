@@ -2,6 +2,7 @@
 
 use super::RctId;
 use super::layout::*;
+use crate::bytes::guid;
 use crate::error::{ErrorKind, Result};
 use crate::inspect::hex;
 use crate::source::Reader;
@@ -111,11 +112,4 @@ impl TableHeader {
     pub(super) fn knows(&self, id: RctId) -> bool {
         self.numbers().any(|(branch, numbers)| branch == id.branch && numbers.contains(&id.number))
     }
-}
-
-/// GUIDs are mixed-endian, as everywhere in Windows' formats.
-pub(super) fn guid(bytes: &[u8]) -> Uuid {
-    let mut raw = [0; 16];
-    raw.copy_from_slice(&bytes[..16]);
-    Uuid::from_bytes_le(raw)
 }

@@ -1,7 +1,8 @@
 //! The raw structures of an `.rct` file, even of one that [`Tracking`](super::Tracking) refuses.
 
-use super::header::{TableHeader, guid};
+use super::header::TableHeader;
 use super::layout::*;
+use crate::bytes::guid;
 use crate::error::Result;
 use crate::inspect::{Inspection, hex};
 use crate::source::{Guard, LocalStorage, Reader};

@@ -32,6 +32,7 @@ const fn fact(name: &'static str, confidence: Confidence, statement: &'static st
     Fact { name, confidence, statement }
 }
 
+use crate::bytes::checksum;
 use Confidence::{Assumed, Derived, Published};
 
 /// Every fact that this crate's reading of `.rct` files rests on.
@@ -193,31 +194,31 @@ pub struct Checksum {
     pub covers: (usize, usize),
 }
 
-const fn checksum(name: &'static str, at: usize, from: usize, until: usize) -> Checksum {
+const fn convention(name: &'static str, at: usize, from: usize, until: usize) -> Checksum {
     Checksum { name, at, covers: (from, until) }
 }
 
 /// The offset page's own (offset-page): published, so nothing is probed.
-pub const OFFSET_CHECKSUM: Checksum = checksum("at 4 over 8..4096", 4, 8, 4096);
+pub const OFFSET_CHECKSUM: Checksum = convention("at 4 over 8..4096", 4, 8, 4096);
 
 /// What headers are probed for, in order (header-checksum).
 pub const HEADER_CHECKSUMS: &[Checksum] = &[
-    checksum("at 4 over 8..4096", 4, 8, 4096),
-    checksum("at 4 over 8..0x4000", 4, 8, 0x4000),
-    checksum("at 4 over 0..4096", 4, 0, 4096),
-    checksum("at 4 over 0..0x4000", 4, 0, 0x4000),
-    checksum("at 0 over 4..4096", 0, 4, 4096),
-    checksum("at 8 over 12..4096", 8, 12, 4096),
-    checksum("at 0x14 over 0..4096", 0x14, 0, 4096),
+    convention("at 4 over 8..4096", 4, 8, 4096),
+    convention("at 4 over 8..0x4000", 4, 8, 0x4000),
+    convention("at 4 over 0..4096", 4, 0, 4096),
+    convention("at 4 over 0..0x4000", 4, 0, 0x4000),
+    convention("at 0 over 4..4096", 0, 4, 4096),
+    convention("at 8 over 12..4096", 8, 12, 4096),
+    convention("at 0x14 over 0..4096", 0x14, 0, 4096),
 ];
 
 /// What sequence pages are probed for, in order (sequence-header).
 pub const SEQUENCE_CHECKSUMS: &[Checksum] = &[
-    checksum("at 4 over 8..4096", 4, 8, 4096),
-    checksum("at 4 over 0..4096", 4, 0, 4096),
-    checksum("at 0 over 4..4096", 0, 4, 4096),
-    checksum("at 8 over 12..4096", 8, 12, 4096),
-    checksum("at 0x14 over 0..4096", 0x14, 0, 4096),
+    convention("at 4 over 8..4096", 4, 8, 4096),
+    convention("at 4 over 0..4096", 4, 0, 4096),
+    convention("at 0 over 4..4096", 0, 4, 4096),
+    convention("at 8 over 12..4096", 8, 12, 4096),
+    convention("at 0x14 over 0..4096", 0x14, 0, 4096),
 ];
 
 impl Checksum {
@@ -225,12 +226,10 @@ impl Checksum {
     pub fn holds(&self, bytes: &[u8]) -> bool {
         let (from, until) = self.covers;
         let stored = u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[self.at + i]));
-        let crc = if (from..until).contains(&self.at) {
-            let crc = crc32c::crc32c(&bytes[from..self.at]);
-            let crc = crc32c::crc32c_append(crc, &[0; 4]);
-            crc32c::crc32c_append(crc, &bytes[self.at + 4..until])
-        } else {
-            crc32c::crc32c(&bytes[from..until])
+        let covered = &bytes[from..until];
+        let crc = match self.at.checked_sub(from) {
+            Some(inside) if self.at < until => checksum(covered, inside),
+            _ => crc32c::crc32c(covered),
         };
         crc == stored
     }

@@ -1,6 +1,7 @@
 //! The `.vhds` file itself: which file of the set is active.
 
 use super::layout::*;
+use crate::bytes::checksum;
 use crate::chain::{Access, WindowsPath};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::{Guard, LocalStorage, Reader};
@@ -122,10 +123,7 @@ pub(super) fn find(access: &Access, set: &Path, windows_path: &str, what: &str) 
 }
 
 pub(super) fn checksum_holds(header: &[u8]) -> bool {
-    let crc = crc32c::crc32c(&header[..CHECKSUM_AT]);
-    let crc = crc32c::crc32c_append(crc, &[0; 4]);
-    let crc = crc32c::crc32c_append(crc, &header[CHECKSUM_AT + 4..]);
-    crc == LittleEndian::read_u32(&header[CHECKSUM_AT..])
+    checksum(header, CHECKSUM_AT) == LittleEndian::read_u32(&header[CHECKSUM_AT..])
 }
 
 fn current_header(file: &Reader) -> Result<Vec<u8>> {

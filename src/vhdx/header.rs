@@ -1,6 +1,7 @@
 //! The file type identifier and the header pair ([MS-VHDX] 2.2.1, 2.2.2).
 
 use super::layout::*;
+use crate::bytes::{checksum, guid};
 use crate::error::{ErrorKind, Result};
 use crate::source::Reader;
 use byteorder::{ByteOrder, LittleEndian};
@@ -40,13 +41,6 @@ pub enum CopyState {
     BadChecksum,
 }
 
-/// CRC-32C over `bytes` with the four bytes at `field` taken as zero.
-pub(super) fn checksum(bytes: &[u8], field: usize) -> u32 {
-    let crc = crc32c::crc32c(&bytes[..field]);
-    let crc = crc32c::crc32c_append(crc, &[0; 4]);
-    crc32c::crc32c_append(crc, &bytes[field + 4..])
-}
-
 /// Signature and checksum of a structure that keeps the checksum at byte 4.
 pub(super) fn copy_state(bytes: &[u8], signature: &[u8; 4]) -> CopyState {
     if &bytes[..4] != signature {
@@ -56,13 +50,6 @@ pub(super) fn copy_state(bytes: &[u8], signature: &[u8; 4]) -> CopyState {
     } else {
         CopyState::Valid
     }
-}
-
-/// Reads a mixed-endian GUID at the start of `bytes`.
-pub(super) fn guid(bytes: &[u8]) -> Uuid {
-    let mut raw = [0; 16];
-    raw.copy_from_slice(&bytes[..16]);
-    Uuid::from_bytes_le(raw)
 }
 
 /// Makes sure that the file is a VHDX and returns its creator text (diagnostic only).

@@ -1,8 +1,8 @@
 //! The parent locator ([MS-VHDX] 2.6.2.6): where a differencing file's parent was, and how
 //! to know it again.
 
-use super::header::guid;
 use super::layout::VHDX_LOCATOR_TYPE;
+use crate::bytes::guid;
 use crate::error::{Error, ErrorKind, Result};
 use byteorder::{ByteOrder, LittleEndian};
 use uuid::Uuid;

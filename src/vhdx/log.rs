@@ -1,8 +1,9 @@
 //! The log ([MS-VHDX] 2.3): finds the active sequence and replays it into an overlay. The
 //! file itself is never written.
 
-use super::header::{Header, checksum, guid};
+use super::header::Header;
 use super::layout::*;
+use crate::bytes::{checksum, guid};
 use crate::error::{ErrorKind, Result};
 use crate::source::{Overlay, Piece, Reader, Window};
 use byteorder::{ByteOrder, LittleEndian};

@@ -1,9 +1,9 @@
 //! The metadata region ([MS-VHDX] 2.6): what the virtual disk is.
 
-use super::header::guid;
 use super::layout::*;
 use super::locator::ParentLocator;
 use super::region::Region;
+use crate::bytes::guid;
 use crate::error::{ErrorKind, Result};
 use crate::source::Reader;
 use byteorder::{ByteOrder, LittleEndian};

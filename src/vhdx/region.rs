@@ -1,7 +1,8 @@
 //! The region tables ([MS-VHDX] 2.2.3): where the BAT and the metadata lie.
 
-use super::header::{CopyState, Header, copy_state, guid};
+use super::header::{CopyState, Header, copy_state};
 use super::layout::*;
+use crate::bytes::guid;
 use crate::error::{ErrorKind, Result};
 use crate::source::Reader;
 use byteorder::{ByteOrder, LittleEndian};
