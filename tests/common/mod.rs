@@ -49,6 +49,7 @@ impl RealImages {
 }
 
 /// Says that a test was skipped, where it is seen: what a passing test prints is not.
+#[allow(clippy::explicit_write)] // the test harness captures what eprintln writes
 pub fn skip(what: &str) {
     writeln!(io::stderr(), "SKIPPED {what}").unwrap();
 }

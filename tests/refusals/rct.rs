@@ -112,6 +112,16 @@ fn a_disk_that_was_not_closed_cleanly() {
     assert_eq!(accepted.ranges, changes(&[3 << 14..5 << 14]));
 }
 
+/// The valid copy with the greater counter counts; the other one knows another branch.
+#[test]
+fn copies_of_the_header() {
+    use HeaderPlan::*;
+    for plan in [Both, Identical, SecondStale, FirstStale, FirstBroken, SecondBroken] {
+        let answer = ask_clean(bytes(&table().headers(plan), |_, _| {}));
+        assert_eq!(answer.unwrap().ranges, changes(&[3 << 14..5 << 14]), "{plan:?}");
+    }
+}
+
 type Damage = fn(&Path, &RctPlacement);
 
 #[test]
