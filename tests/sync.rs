@@ -166,7 +166,7 @@ fn a_checkpoint_that_is_applied_again_does_not_fool_it() {
 #[test]
 fn killed_at_any_moment_and_run_again_it_is_right() {
     let mut rng = Rng::new(5);
-    let mut killed = 0;
+    let (mut killed, mut typical) = (0, Duration::from_millis(3));
     for seed in 0..12 {
         let folder = tempfile::tempdir().unwrap();
         let (mut life, copy, id) = copied(folder.path(), seed);
@@ -180,7 +180,8 @@ fn killed_at_any_moment_and_run_again_it_is_right() {
             // From nothing, too: then the state says that it is at nothing.
             let since = if round == 3 { "*".into() } else { since };
             let mut child = sync(leaf, &since, &copy).stdout(Stdio::null()).spawn().unwrap();
-            std::thread::sleep(Duration::from_micros(rng.below(40_000)));
+            // Before a whole run would be over, however fast this machine is.
+            std::thread::sleep(Duration::from_micros(rng.below(typical.as_micros() as u64)));
             child.kill().unwrap();
             killed += u32::from(!child.wait().unwrap().success());
             if round == 3 && fs::read_to_string(state_file(&copy)).unwrap().contains("\"At\":[]") {
@@ -193,7 +194,9 @@ fn killed_at_any_moment_and_run_again_it_is_right() {
             // Back to a copy that is at the id again.
             fs::remove_file(&copy).unwrap();
             fs::remove_file(state_file(&copy)).unwrap();
+            let start = Instant::now();
             run(&mut sync(leaf, "*", &copy));
+            typical = start.elapsed();
             if !fs::read_to_string(state_file(&copy)).unwrap().contains(&id_text(id.0, id.1)) {
                 break;
             }
