@@ -300,7 +300,7 @@ fn zeros_become_holes() {
             .block(3, block)
             .write(&disk)
             .unwrap();
-        tracked.builder().write(&folder.path().join("disk.vhdx.rct")).unwrap();
+        tracked.builder().write(folder.path().join("disk.vhdx.rct")).unwrap();
     };
     write(Block::Full(Fill(2)), &tracked);
     run(&mut sync(&disk, "*", &copy));
@@ -328,7 +328,7 @@ fn a_large_sparse_disk_syncs_in_no_time_and_little_memory() {
         let builder = VhdxBuilder::new(TB);
         let builder = blocks.into_iter().fold(builder, |disk, (at, block)| disk.block(at, block));
         builder.write(&disk).unwrap();
-        tracked.builder().write(&folder.path().join("disk.vhdx.rct")).unwrap();
+        tracked.builder().write(folder.path().join("disk.vhdx.rct")).unwrap();
     };
     write(&tracked, 1);
     run(&mut sync(&disk, "*", &copy));

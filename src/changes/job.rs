@@ -21,7 +21,7 @@ pub enum JobState {
     Starting = 3,
     /// Looks for changes.
     Running = 4,
-    /// Held by [`Job::suspend`].
+    /// Held by [`JobControl::suspend`].
     Suspended = 5,
     /// Cancelled, and about to stop.
     ShuttingDown = 6,
