@@ -1,65 +1,115 @@
 //! How much of the throughput is left that reading the same bytes and summing them has.
 //!
-//! `cargo bench --bench share` prints a table in Markdown. Baseline and query take turns, so
-//! that whatever else the machine does meets both.
+//! `cargo bench --bench share` prints a table in Markdown; `cargo bench --bench share -- BAT`
+//! only the rows with that in their name. Baseline and query take turns, so that whatever else
+//! the machine does meets both; the time that the process had a processor for is given beside
+//! the time that went by, since the first does not depend on other processes.
 
 mod support;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
-use support::{Case, Kind, Scale, Scratch, cases};
+use support::plans::{PLANS, Plan};
+use support::{Case, Kind, Scale};
+
+/// At least so many turns, and further ones while they take no longer than this.
+const TURNS: usize = 7;
+const PATIENCE: Duration = Duration::from_secs(3);
 
 fn main() {
-    let scale = Scale::from_arguments();
-    // What a run of the query alone is profiled with.
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let scratch = Scratch::new();
     println!(
-        "| tables | source | read | ranges | query, MB/s | baseline, MB/s | share | spread | target |"
+        "| tables | source | size | ranges | query | a range | baseline | share | min–max | share of CPU time | target |"
     );
-    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    for case in cases(&scratch, scale) {
-        if only.as_ref().is_some_and(|only| !case.name.contains(only.as_str())) {
-            continue;
-        }
-        for kind in [Kind::File, Kind::Map] {
-            row(&case, kind, scale.pick(11, 1));
+    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+    for plan in PLANS {
+        if only.as_ref().is_none_or(|only| plan.name.contains(only.as_str())) {
+            let case = plan.make(if Scale::is_trial() { Scale::Quick } else { Scale::Full });
+            for kind in Kind::ALL {
+                println!("{}", row(plan, &case, kind));
+            }
         }
     }
 }
 
-fn row(case: &Case, kind: Kind, rounds: usize) {
-    let ranges = case.ask(kind).0;
-    let mut pairs: Vec<(f64, f64)> = Vec::new();
-    for _ in 0..rounds {
-        let baseline = time(|| case.baseline(kind));
-        pairs.push((baseline.as_secs_f64(), time(|| case.ask(kind)).as_secs_f64()));
-    }
-    let megabytes = case.bytes() as f64 / 1e6;
-    let shares = sorted(pairs.iter().map(|(baseline, query)| baseline / query));
-    let (baseline, query) = (sorted(pairs.iter().map(|p| p.0)), sorted(pairs.iter().map(|p| p.1)));
-    let middle = rounds / 2;
-    println!(
-        "| {} | {} | {megabytes:.1} MB | {ranges} | {:.0} | {:.0} | {:.0} % | {:.0}–{:.0} % | {:.0} % |",
-        case.name,
-        if kind == Kind::File { "file" } else { "map" },
-        megabytes / query[middle],
-        megabytes / baseline[middle],
-        100.0 * shares[middle],
-        100.0 * shares[0],
-        100.0 * shares[rounds - 1],
-        100.0 * case.target,
-    );
+/// One turn's times, of which [`Spent`] has two kinds.
+struct Turn {
+    baseline: Spent,
+    query: Spent,
 }
 
-fn time<T>(work: impl FnOnce() -> T) -> Duration {
+fn row(plan: &Plan, case: &Case, kind: Kind) -> String {
+    let mut turns = Vec::new();
     let start = Instant::now();
-    black_box(work());
-    start.elapsed()
+    while turns.is_empty()
+        || !Scale::is_trial() && (turns.len() < TURNS || start.elapsed() < PATIENCE)
+    {
+        let baseline = spent(|| case.sum(kind));
+        turns.push(Turn { baseline, query: spent(|| case.ask(kind)) });
+    }
+    let sorted = |value: fn(&Turn) -> f64| {
+        let mut values: Vec<f64> = turns.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    let median = |value| sorted(value)[turns.len() / 2];
+    let shares = sorted(|turn| turn.baseline.elapsed / turn.query.elapsed);
+    let busy = median(|turn| turn.baseline.busy / turn.query.busy);
+    let megabytes = case.bytes() as f64 / 1e6;
+    let query = median(|turn| turn.query.elapsed);
+    format!(
+        "| {} | {} | {megabytes:.1} MB | {} | {:.0} MB/s | {} | {:.0} MB/s | **{}** | {}–{} | {} | {} |",
+        plan.name,
+        kind.name(),
+        case.right.0,
+        megabytes / query,
+        each(query, case.right.0),
+        megabytes / median(|turn| turn.baseline.elapsed),
+        percent(shares[turns.len() / 2]),
+        percent(shares[0]),
+        percent(shares[turns.len() - 1]),
+        percent(busy),
+        percent(plan.target),
+    )
 }
 
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values
+/// What one of many ranges takes.
+fn each(seconds: f64, ranges: u64) -> String {
+    if ranges < 1000 {
+        return String::new();
+    }
+    format!("{:.1} ns", seconds * 1e9 / ranges as f64)
+}
+
+fn percent(share: f64) -> String {
+    let digits = usize::from(share < 0.1);
+    format!("{:.digits$} %", 100.0 * share)
+}
+
+/// Seconds.
+struct Spent {
+    /// By the clock.
+    elapsed: f64,
+    /// In which the process had a processor.
+    busy: f64,
+}
+
+fn spent<T>(work: impl FnOnce() -> T) -> Spent {
+    let (start, busy) = (Instant::now(), busy());
+    black_box(work());
+    Spent { elapsed: start.elapsed().as_secs_f64(), busy: self::busy() - busy }
+}
+
+#[cfg(unix)]
+fn busy() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// Nothing better is at hand: by the clock.
+#[cfg(not(unix))]
+fn busy() -> f64 {
+    use std::sync::OnceLock;
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_secs_f64()
 }

@@ -1,0 +1,193 @@
+//! Files in memory that differ from a skeleton in what an input says, and cost no copy of it.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use vhdx_rct::source::{FileSource, SliceSource, Source, Storage};
+use vhdx_rct_fixtures::vhdx::{Placement, VhdxBuilder, seal};
+
+thread_local! {
+    /// Bytes that this thread has read of images.
+    static READ: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How many bytes of images were read while `work` was done: a bound on it is one on time
+/// that does not depend on the machine.
+pub fn metered<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let before = READ.get();
+    let done = work();
+    (done, READ.get() - before)
+}
+
+/// A file of which some bytes are others.
+#[derive(Clone)]
+pub struct Image {
+    base: Arc<dyn Source>,
+    patches: Vec<(u64, Vec<u8>)>,
+    length: u64,
+}
+
+impl Image {
+    pub fn new(base: Arc<dyn Source>) -> Self {
+        let length = base.len().expect("a file of this process");
+        Image { base, patches: Vec::new(), length }
+    }
+
+    pub fn put(&mut self, offset: u64, bytes: impl Into<Vec<u8>>) {
+        self.patches.push((offset, bytes.into()));
+    }
+
+    /// The bytes as they are now; zeros behind the file's end.
+    pub fn get(&self, offset: u64, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.fill(&mut bytes, offset);
+        bytes
+    }
+
+    /// Restores the checksum at byte 4 of a structure.
+    pub fn seal(&mut self, offset: u64, length: usize) {
+        let mut bytes = self.get(offset, length);
+        seal(&mut bytes);
+        self.put(offset + 4, &bytes[4..8]);
+    }
+
+    /// Cuts the file, or goes on with zeros.
+    pub fn set_length(&mut self, length: u64) {
+        self.length = length;
+    }
+
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn fill(&self, buffer: &mut [u8], offset: u64) {
+        let stored = self.base.len().unwrap_or_default().saturating_sub(offset);
+        let own = stored.min(buffer.len() as u64) as usize;
+        if own > 0 {
+            self.base.read_exact_at(&mut buffer[..own], offset).expect("inside the base");
+        }
+        buffer[own..].fill(0);
+        let end = offset.saturating_add(buffer.len() as u64);
+        for (at, bytes) in &self.patches {
+            let (from, until) = (offset.max(*at), end.min(at + bytes.len() as u64));
+            if from < until {
+                let patch = &bytes[(from - at) as usize..(until - at) as usize];
+                buffer[(from - offset) as usize..(until - offset) as usize].copy_from_slice(patch);
+            }
+        }
+    }
+}
+
+impl Source for Image {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.length)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset.checked_add(buffer.len() as u64).filter(|&end| end <= self.length);
+        end.ok_or(io::ErrorKind::UnexpectedEof)?;
+        READ.set(READ.get() + buffer.len() as u64);
+        self.fill(buffer, offset);
+        Ok(())
+    }
+}
+
+/// A file of the fixture builder, to be changed at will.
+pub struct Skeleton {
+    pub at: Placement,
+    bytes: Arc<SliceSource<Vec<u8>>>,
+}
+
+impl Skeleton {
+    pub fn new(builder: &VhdxBuilder) -> Self {
+        let scratch = Scratch::new();
+        let at = builder.write(&scratch.path()).expect("a file that can be built");
+        Skeleton { at, bytes: Arc::new(SliceSource(scratch.bytes())) }
+    }
+
+    pub fn image(&self) -> Image {
+        Image::new(self.bytes.clone())
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes.0
+    }
+}
+
+/// A file without a name, in memory where there is such a folder: nothing is left behind when
+/// a target ends in a crash. Linux opens it again by the path of its descriptor.
+pub struct Scratch(File);
+
+impl Scratch {
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        let file = tempfile::tempfile_in("/dev/shm").or_else(|_| tempfile::tempfile());
+        Scratch(file.expect("a temporary file"))
+    }
+
+    pub fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        std::fs::read(self.path()).expect("the file")
+    }
+
+    pub fn image(&self) -> Image {
+        let file = self.0.try_clone().expect("another descriptor");
+        Image::new(Arc::new(FileSource::from_file(file)))
+    }
+}
+
+/// A storage of files in memory, and of folders that follow from their names.
+#[derive(Clone, Default)]
+pub struct Disks(BTreeMap<PathBuf, Arc<dyn Source>>);
+
+impl Disks {
+    pub fn with(mut self, path: impl AsRef<Path>, image: Image) -> Self {
+        self.0.insert(path.as_ref().to_owned(), Arc::new(image));
+        self
+    }
+
+    pub fn with_bytes(self, path: impl AsRef<Path>, bytes: Vec<u8>) -> Self {
+        self.with(path, Image::new(Arc::new(SliceSource(bytes))))
+    }
+
+    pub fn shared(self) -> Arc<dyn Storage> {
+        Arc::new(self)
+    }
+}
+
+impl Storage for Disks {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
+        self.0.get(&without_dots(path)).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        let plain = without_dots(path);
+        let known = self.0.keys().any(|file| file.starts_with(&plain));
+        known.then_some(plain).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
+        let inside = self.0.keys().filter(|path| path.parent() == Some(folder));
+        Ok(inside.filter_map(|path| path.file_name()).map(OsString::from).collect())
+    }
+}
+
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            other => plain.push(other),
+        }
+    }
+    plain
+}

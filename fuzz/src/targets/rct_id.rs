@@ -1,0 +1,49 @@
+//! The texts of RCT ids and of limits.
+
+use crate::ask::{check_error, checked};
+use vhdx_rct::{ChangeQuery, Limit, RctId};
+
+pub fn run(data: &[u8]) {
+    let text = &*String::from_utf8_lossy(data);
+    match text.parse::<RctId>() {
+        Ok(id) => {
+            assert!(is_one(text), "{text:?} is no id");
+            assert!(id.to_string().eq_ignore_ascii_case(text), "{text:?} was read as {id}");
+            assert_eq!(id.to_string().parse::<RctId>().ok(), Some(id));
+        }
+        Err(error) => {
+            check_error(&error);
+            assert!(!is_one(text), "{text:?} is an id: {error}");
+        }
+    }
+    if let Some(limit) = checked(text.parse::<Limit>()) {
+        assert_eq!(limit.to_string().parse::<Limit>().ok(), Some(limit));
+    }
+    checked(ChangeQuery::new("disk.vhds").target_id(text).map(drop));
+}
+
+/// `rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001` in any letter case.
+fn is_one(text: &str) -> bool {
+    let parts: Vec<&str> = text.split(':').collect();
+    let digits = |(part, length): (&&str, usize)| {
+        part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    parts.len() == 7
+        && parts[0].eq_ignore_ascii_case("rctx")
+        && parts[1..].iter().zip([8, 4, 4, 4, 12, 8]).all(digits)
+}
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    let texts = [
+        "rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001",
+        "RCTX:5BFDE23B:CE75:4303:B54F:6C18394F105C:FFFFFFFF",
+        "rctX:5bfde23b-ce75-4303-b54f-6c18394f105c:00000001",
+        "rctX:",
+        "*",
+        r"file:C:\disks\base.vhdx",
+        "{9ac15b72-2a6d-44b2-ba7c-f5f06831c74a}",
+        "9ac15b722a6d44b2ba7cf5f06831c74a",
+        "urn:uuid:9ac15b72-2a6d-44b2-ba7c-f5f06831c74a",
+    ];
+    texts.map(|text| text.as_bytes().to_vec()).into()
+}
