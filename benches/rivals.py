@@ -285,7 +285,9 @@ def versions():
 
 
 def report(bench):
-    parts = ["# The same work by other programs", "", "Rerun with `benches/rivals.py`.", ""]
+    arguments = f"--rounds {bench.rounds} --sizes {','.join(map(str, bench.sizes))}"
+    parts = ["# The same work by other programs", ""]
+    parts += [f"Rerun with `benches/rivals.py {arguments}`.", ""]
     parts += [versions() + ".", ""]
     parts += [
         f"Whole processes, taking turns, {bench.rounds} times; files in the page cache. A ratio is "
