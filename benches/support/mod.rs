@@ -95,7 +95,7 @@ impl Case {
     /// What the query is measured against: reads the same bytes through the same kind of
     /// source, and sums them.
     pub fn sum(&self, kind: Kind) -> u64 {
-        // Larger reads are slower: these stay in the second-level cache.
+        // As fast as any size: smaller reads are slower, larger ones no faster.
         let mut buffer = vec![0; 64 << 10];
         let storage = kind.storage();
         let mut sum = 0_u64;

@@ -34,19 +34,19 @@ use Tables::{Child, Rct};
 pub const PLANS: &[Plan] = &[
     Plan {
         name: "rct, dense",
-        target: 0.5,
+        target: 0.35,
         size: |scale| scale.pick(TB, 64 * GB),
         tables: Rct(PageOrder::InOrder, |_| Chunk::Ragged),
     },
     Plan {
         name: "rct, dense, pages in any order",
-        target: 0.5,
+        target: 0.35,
         size: |scale| scale.pick(TB, 64 * GB),
         tables: Rct(PageOrder::Shuffled(1), |_| Chunk::Ragged),
     },
     Plan {
         name: "rct, sparse",
-        target: 0.5,
+        target: 0.35,
         size: |scale| scale.pick(64 * TB, TB),
         tables: Rct(PageOrder::InOrder, sparse),
     },
@@ -60,7 +60,7 @@ pub const PLANS: &[Plan] = &[
     Plan { name: "BAT, full", target: 0.5, size: bat, tables: Child(MB, |_| State::Full) },
     Plan {
         name: "sector bitmaps, ragged",
-        target: 0.5,
+        target: 0.25,
         size: |scale| scale.pick(32 * GB, 4 * GB),
         tables: Child(2 * MB, |_| State::Partial),
     },
