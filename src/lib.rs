@@ -94,6 +94,7 @@ mod changes;
 mod error;
 mod extent;
 mod inspect;
+mod mask;
 mod query;
 mod range;
 pub mod rct;

@@ -24,7 +24,13 @@ pub struct Changes {
     disk: DiskIdentity,
     start: u64,
     end: u64,
+    /// Ranges that were found together, of which so many were told.
+    found: Vec<ByteRange>,
+    told: usize,
+    /// How many more may be found, and where the first begins that may not be told.
     left: usize,
+    untold: Option<u64>,
+    /// What was processed before those.
     processed: u64,
     done: bool,
 }
@@ -52,7 +58,10 @@ impl Changes {
             disk,
             start,
             end,
+            found: Vec::new(),
+            told: 0,
             left: max_ranges,
+            untold: None,
             processed: 0,
             done: false,
         }
@@ -81,7 +90,8 @@ impl Changes {
     /// How much of the region is dealt with, in bytes from its start: every change before is
     /// among the ranges given so far.
     pub fn processed_byte_length(&self) -> u64 {
-        self.processed
+        let told = self.found[..self.told].last();
+        told.map_or(self.processed, |range| range.end() - self.start)
     }
 
     /// The whole answer, in as much memory as the budget allows.
@@ -93,25 +103,29 @@ impl Changes {
             ranges.push(range?);
         }
         Ok(VirtualDiskChanges {
-            processed_byte_length: self.processed,
+            processed_byte_length: self.processed_byte_length(),
             ranges,
             job: None,
             disk: self.disk,
         })
     }
 
-    fn advance(&mut self) -> Result<Option<ByteRange>> {
-        let next = self.ranges.next()?;
-        match next {
-            Some(range) if self.left > 0 => {
-                self.left -= 1;
-                self.processed = range.end() - self.start;
-                return Ok(next);
-            }
-            Some(unreported) => self.processed = unreported.offset - self.start,
-            None => self.processed = self.end - self.start,
+    /// Finds the next ranges; at the end, makes sure that no file was written to.
+    fn find(&mut self) -> Result<()> {
+        self.processed = self.processed_byte_length();
+        (self.told, self.done) = (0, true);
+        self.found.clear();
+        if self.untold.is_none() {
+            self.ranges.add_next(&mut self.found)?;
+            self.untold = self.found.get(self.left).map(|range| range.offset);
+            self.found.truncate(self.left);
+            self.left -= self.found.len();
+            self.done = self.found.is_empty();
         }
-        self.done = true;
+        if !self.done {
+            return Ok(());
+        }
+        self.processed = self.untold.unwrap_or(self.end) - self.start;
         for file in self.chain.files() {
             file.must_be_unchanged()?;
         }
@@ -119,20 +133,27 @@ impl Changes {
         if let Some(set) = &self.set {
             set.must_be_unchanged()?;
         }
-        Ok(None)
+        Ok(())
     }
 }
 
 impl Iterator for Changes {
     type Item = std::result::Result<ByteRange, Error>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
+        loop {
+            if let Some(&range) = self.found.get(self.told) {
+                self.told += 1;
+                return Some(Ok(range));
+            }
+            if self.done {
+                return None;
+            }
+            if let Err(error) = self.find() {
+                return Some(Err(error));
+            }
         }
-        let result = self.advance();
-        self.done |= result.is_err();
-        result.transpose()
     }
 }
 

@@ -3,8 +3,9 @@
 use super::Tracking;
 use super::layout::*;
 use crate::error::{Error, ErrorKind, Result};
-use crate::extent::{Extent, Held, Layer, Mask, Rule};
+use crate::extent::{Extent, Held, Layer, Rule};
 use crate::inspect::hex;
+use crate::mask::Mask;
 use bitvec::vec::BitVec;
 use byteorder::{ByteOrder, LittleEndian};
 use std::sync::Arc;
@@ -54,6 +55,16 @@ enum Entry {
     Detailed { page: u64 },
 }
 
+impl Entry {
+    fn of(bytes: [u8; 4]) -> Self {
+        let entry = i32::from_le_bytes(bytes);
+        match u32::try_from(entry) {
+            Ok(number) => Entry::Uniform(number),
+            Err(_) => Entry::Detailed { page: entry.unsigned_abs().into() },
+        }
+    }
+}
+
 impl NewerThan {
     pub fn new(tracking: Arc<Tracking>, number: u32) -> Result<Self> {
         let pages = tracking.file_pages();
@@ -67,8 +78,9 @@ impl NewerThan {
         Ok(NewerThan { tracking, number, offsets, sequences, checksum: None, named, looked_at: 0 })
     }
 
-    /// The entry of a chunk; offset pages are read ahead up to chunk `until`.
-    fn entry(&mut self, chunk: u64, until: u64) -> Result<Entry> {
+    /// The entries of the chunks from `chunk` on that one offset page has, at most those before
+    /// `until`; offset pages are read ahead up to there.
+    fn entries(&mut self, chunk: u64, until: u64) -> Result<&[[u8; 4]]> {
         let page = chunk / PER_PAGE;
         if self.offsets.get(page).is_none() {
             let last = ((until - 1) / PER_PAGE).min(page + PAGES_AT_ONCE - 1);
@@ -80,38 +92,34 @@ impl NewerThan {
             self.offsets = Pages { first: page, bytes };
         }
         let bytes = self.offsets.get(page).unwrap_or_default();
-        let at = PAGE_HEADER + (chunk % PER_PAGE) as usize * 4;
-        let entry = LittleEndian::read_i32(&bytes[at..]);
-        Ok(match u32::try_from(entry) {
-            Ok(number) => Entry::Uniform(number),
-            Err(_) => Entry::Detailed { page: entry.unsigned_abs().into() },
-        })
+        let first = chunk % PER_PAGE;
+        let count = (PER_PAGE - first).min(until - chunk);
+        let (entries, _) = bytes[PAGE_HEADER + first as usize * 4..].as_chunks();
+        Ok(&entries[..count as usize])
     }
 
-    /// Reads a chunk's sequence page, and those of the chunks up to `until` as long as they
-    /// lie behind one another in the file.
+    /// Reads a chunk's sequence page and, where they lie behind it in the file, those of the
+    /// next chunks up to `until` that have one.
     fn load(&mut self, chunk: u64, page: u64, until: u64) -> Result<()> {
         self.claim(chunk, page)?;
         if self.sequences.get(page).is_some() {
             return Ok(());
         }
-        let mut count = 1;
-        // Only as far as the offset pages at hand: reading ahead must not read more tables.
-        let until =
-            until.min((self.offsets.first + self.offsets.bytes.len() as u64 / PAGE) * PER_PAGE);
-        while count < PAGES_AT_ONCE && chunk + count < until {
-            match self.entry(chunk + count, until)? {
-                Entry::Detailed { page: next } if next == page + count => {
-                    self.claim(chunk + count, next)?
-                }
-                _ => break,
-            }
-            count += 1;
+        // Only as far as the offset page at hand: reading ahead must not read more tables.
+        let detailed = self.entries(chunk, until)?.iter().zip(chunk..).filter_map(|(entry, of)| {
+            let Entry::Detailed { page } = Entry::of(*entry) else { return None };
+            Some((of, page))
+        });
+        let follows = |((_, next), wanted): &((u64, u64), u64)| next == wanted;
+        let together: Vec<_> =
+            detailed.zip(page..page + PAGES_AT_ONCE).take_while(follows).collect();
+        for ((chunk, page), _) in &together[1..] {
+            self.claim(*chunk, *page)?;
         }
-        let mut bytes = self.sequences.room(count);
+        let mut bytes = self.sequences.room(together.len() as u64);
         self.tracking.file.read(&mut bytes, page * PAGE, "a sequence page")?;
-        for (i, page_bytes) in bytes.chunks_exact(PAGE as usize).enumerate() {
-            self.check_sequence_page(page_bytes, page + i as u64)?;
+        for (page_bytes, page) in bytes.chunks_exact(PAGE as usize).zip(page..) {
+            self.check_sequence_page(page_bytes, page)?;
         }
         self.sequences = Pages { first: page, bytes };
         Ok(())
@@ -150,26 +158,32 @@ impl NewerThan {
     }
 
     /// The numbers of `count` units from `unit` on, of one chunk, whose page is loaded.
-    fn numbers(&self, page: u64, unit: u64, count: u64) -> &[u8] {
+    fn numbers(&self, page: u64, unit: u64, count: u64) -> &[[u8; 4]] {
         let bytes = self.sequences.get(page).unwrap_or_default();
         let from = PAGE_HEADER + (unit % PER_PAGE) as usize * 4;
-        &bytes[from..][..count as usize * 4]
+        &bytes[from..].as_chunks().0[..count as usize]
     }
 
-    /// Whether unit `unit` is newer, and up to which unit, at most `until`, its chunk says so.
+    /// Whether unit `unit` is newer, and up to which unit, at most `until`, its chunk or uniform
+    /// ones from it on say so.
     fn run(&mut self, unit: u64, until: u64) -> Result<(bool, u64)> {
-        let chunk = unit / PER_PAGE;
+        let (chunk, number) = (unit / PER_PAGE, self.number);
         let chunk_end = until.min((chunk + 1) * PER_PAGE);
         let until_chunk = until.div_ceil(PER_PAGE);
-        let page = match self.entry(chunk, until_chunk)? {
-            Entry::Uniform(number) => return Ok((number > self.number, chunk_end)),
+        let entries = self.entries(chunk, until_chunk)?;
+        let page = match Entry::of(entries[0]) {
+            Entry::Uniform(found) => {
+                let newer = found > number;
+                let alike = entries.iter().take_while(|entry| {
+                    matches!(Entry::of(**entry), Entry::Uniform(found) if (found > number) == newer)
+                });
+                return Ok((newer, until.min((chunk + alike.count() as u64) * PER_PAGE)));
+            }
             Entry::Detailed { page } => page,
         };
         self.load(chunk, page, until_chunk)?;
-        let mut newer = self
-            .numbers(page, unit, chunk_end - unit)
-            .chunks_exact(4)
-            .map(|word| LittleEndian::read_u32(word) > self.number);
+        let numbers = self.numbers(page, unit, chunk_end - unit);
+        let mut newer = numbers.iter().map(|found| u32::from_le_bytes(*found) > number);
         let first = newer.next().unwrap_or_default();
         let alike = 1 + newer.take_while(|&next| next == first).count() as u64;
         Ok((first, unit + alike))
@@ -193,24 +207,30 @@ impl Layer for NewerThan {
         Ok(Extent { end: limit.min(end * unit_size), held, file_offset: 0 })
     }
 
-    /// The units of a chunk that has a sequence page; uniform ones are better extents.
+    /// The units of a chunk that has a sequence page, or uniform chunks up to one that has.
     fn mask(&mut self, at: u64, limit: u64, rule: Rule, mask: &mut Mask) -> Result<bool> {
         let unit_size = self.tracking.unit_size;
         let (unit, until) = (at / unit_size, limit.div_ceil(unit_size));
-        let chunk = unit / PER_PAGE;
-        let Entry::Detailed { page } = self.entry(chunk, until.div_ceil(PER_PAGE))? else {
-            return Ok(false);
-        };
-        self.load(chunk, page, until.div_ceil(PER_PAGE))?;
-        let count = until.min((chunk + 1) * PER_PAGE) - unit;
-        let (newer, older) = (rule(Held::Data), rule(Held::Absent));
-        let number = self.number;
-        let (numbers, _) = self.numbers(page, unit, count).as_chunks();
-        mask.reset(unit * unit_size, unit_size);
-        mask.push_all(
-            numbers,
-            |found| if u32::from_le_bytes(found) > number { newer } else { older },
-        );
+        let (chunk, until_chunk) = (unit / PER_PAGE, until.div_ceil(PER_PAGE));
+        let (number, newer, older) = (self.number, rule(Held::Data), rule(Held::Absent));
+        let is_set =
+            |found: [u8; 4]| if u32::from_le_bytes(found) > number { newer } else { older };
+        let entries = self.entries(chunk, until_chunk)?;
+        match Entry::of(entries[0]) {
+            Entry::Uniform(_) => {
+                let detailed =
+                    |entry: &[u8; 4]| matches!(Entry::of(*entry), Entry::Detailed { .. });
+                let count = entries.iter().position(detailed).unwrap_or(entries.len());
+                mask.reset(chunk * PER_PAGE * unit_size, (PER_PAGE * unit_size) as u32);
+                mask.push_all(&entries[..count], is_set);
+            }
+            Entry::Detailed { page } => {
+                self.load(chunk, page, until_chunk)?;
+                let count = until.min((chunk + 1) * PER_PAGE) - unit;
+                mask.reset(unit * unit_size, unit_size as u32);
+                mask.push_all(self.numbers(page, unit, count), is_set);
+            }
+        }
         Ok(true)
     }
 }

@@ -5,7 +5,8 @@ use super::bat::Payload;
 use super::extents::{Extents, held};
 use super::layout::*;
 use crate::error::Result;
-use crate::extent::{Held, Mask, Rule};
+use crate::extent::{Held, Rule};
+use crate::mask::Mask;
 use std::ops::RangeInclusive;
 
 /// State 6, FULLY_PRESENT, and 7, PARTIALLY_PRESENT.
@@ -34,10 +35,13 @@ impl Extents {
         };
         let bytes = self.entries(block, limit.div_ceil(block_size))?;
         let (entries, _) = bytes.as_chunks();
-        mask.reset(block * block_size, block_size);
+        mask.reset(block * block_size, vhdx.metadata.block_size);
         for (group, first) in entries.chunks(64).zip((block..).step_by(64)) {
             match states.alike(group) {
                 Some(word) => mask.push_word(word, group.len()),
+                None if states.plain(group) => {
+                    mask.push_all(group, |entry| states.is_reported(entry))
+                }
                 None => {
                     // A bad entry is left to the extents, which say what is wrong with it.
                     let good = group.iter().zip(first..);
@@ -51,7 +55,7 @@ impl Extents {
                 }
             }
         }
-        if mask.count > 0 {
+        if mask.count() > 0 {
             return Ok(true);
         }
         let first = u64::from_le_bytes(entries[0]);
@@ -71,12 +75,13 @@ impl Extents {
         limit: u64,
         mask: &mut Mask,
     ) -> Result<bool> {
-        let sector_size = u64::from(self.vhdx.metadata.logical_sector_size);
+        let unit = self.vhdx.metadata.logical_sector_size;
+        let sector_size = u64::from(unit);
         // So that what is made of a mask stays small.
         let block_end = block_end.min(at + MAX_SECTORS * sector_size);
         let (first, until, bytes) = self.bits(at, block_end, limit)?;
         let sector = at / sector_size - first % 8;
-        mask.reset(sector * sector_size, sector_size);
+        mask.reset(sector * sector_size, unit);
         mask.set_from_bytes(bytes, (until - first / 8 * 8) as usize);
         Ok(true)
     }
@@ -103,6 +108,14 @@ impl States {
             FULL => self.safe.contains(&(entry & BAT_OFFSET)) || vhdx.payload(entry, block).is_ok(),
             _ => false,
         }
+    }
+
+    /// Are all entries good, and none partially present? Says no more often than `knows`.
+    fn plain(&self, group: &[[u8; 8]]) -> bool {
+        group.iter().map(|entry| u64::from_le_bytes(*entry)).fold(true, |good, entry| {
+            let state = entry & BAT_STATE;
+            good & ((state <= 3) | (state == FULL) & self.safe.contains(&(entry & BAT_OFFSET)))
+        })
     }
 
     /// The word of a group whose entries are all of one state and good; most groups are.
