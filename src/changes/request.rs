@@ -211,13 +211,7 @@ impl ChangeQuery {
                 "a target snapshot can be given for a VHD Set only, and this is a single disk";
             return Err(invalid(message.into()).in_file(&self.path));
         }
-        if let Limit::Snapshot(id) = limit {
-            let message = format!(
-                "{id} is a snapshot's id, which only a VHD Set knows, and this is a single disk"
-            );
-            return Err(Error::new(ErrorKind::WrongIdKind, message).in_file(&self.path));
-        }
-        Ok((chain, self.baseline(limit), None))
+        Ok((chain, self.baseline(limit)?, None))
     }
 
     fn about_set(&self, set: VhdSet, limit: Limit) -> Result<(Chain, Baseline, Option<VhdSet>)> {
@@ -228,20 +222,26 @@ impl ChangeQuery {
             Limit::Snapshot(id) if self.target == Some(id) => Baseline::Same,
             Limit::Snapshot(id) => match reader.limit(&mut chain, id)? {
                 SetLimit::File(path) => Baseline::File(path),
-                SetLimit::Rct(id) => self.baseline(Limit::Rct(id)),
+                SetLimit::Rct(id) => self.baseline(Limit::Rct(id))?,
             },
-            other => self.baseline(other),
+            other => self.baseline(other)?,
         };
         Ok((chain, baseline, Some(set)))
     }
 
-    /// What a limit other than a snapshot means for a chain.
-    fn baseline(&self, limit: Limit) -> Baseline {
-        match limit {
+    /// What a limit means for a chain, which knows of no snapshots.
+    fn baseline(&self, limit: Limit) -> Result<Baseline> {
+        Ok(match limit {
             Limit::File(path) => Baseline::File(path),
             Limit::Rct(id) => Baseline::Rct { id, allow_unclean: self.allow_unclean },
-            Limit::Allocated | Limit::Snapshot(_) => Baseline::Allocated,
-        }
+            Limit::Allocated => Baseline::Allocated,
+            Limit::Snapshot(id) => {
+                let message = format!(
+                    "{id} is a snapshot's id, which only a VHD Set knows, and this is a single disk"
+                );
+                return Err(Error::new(ErrorKind::WrongIdKind, message).in_file(&self.path));
+            }
+        })
     }
 
     /// Asks in the background; see [`Job`].

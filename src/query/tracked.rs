@@ -57,16 +57,13 @@ impl<'a> TrackedChain<'a> {
         self.must_not_have_lost_a_table(deepest)?;
         let mut answering = Answering { layers: Vec::new(), tables: Vec::new() };
         for depth in 0..=deepest {
-            let layer = match self.tables[depth].clone().filter(|table| table.knows(id)) {
+            match self.tables[depth].as_ref().filter(|table| table.knows(id)) {
                 Some(table) => {
                     self.must_be_clean(depth, allow_unclean)?;
-                    answering.tables.push(table.clone());
-                    let size = self.chain.files()[depth].virtual_size();
-                    (Box::new(NewerThan::new(table, id.number)?) as Box<dyn Layer>, size)
+                    self.ask(table, depth, id, &mut answering)?;
                 }
-                None => self.chain.layer(depth, Grain::State),
-            };
-            answering.layers.push(layer);
+                None => answering.layers.push(self.chain.layer(depth, Grain::State)),
+            }
         }
         self.doubt(id, deepest, &mut answering)?;
         Ok(answering)
@@ -78,13 +75,25 @@ impl<'a> TrackedChain<'a> {
     fn doubt(&self, id: RctId, deepest: usize, answering: &mut Answering) -> Result<()> {
         let Some(knows) = &self.tables[deepest] else { return Ok(()) };
         for depth in deepest + 1..self.tables.len() {
-            let related = self.tables[depth].clone().filter(|table| table.is_related_to(knows));
+            let related = self.tables[depth].as_ref().filter(|table| table.is_related_to(knows));
             if let Some(table) = related {
-                answering.tables.push(table.clone());
-                let size = self.chain.files()[depth].virtual_size();
-                answering.layers.push((Box::new(NewerThan::new(table, id.number)?), size));
+                self.ask(table, depth, id, answering)?;
             }
         }
+        Ok(())
+    }
+
+    /// Adds the units of a file that its table calls newer.
+    fn ask(
+        &self,
+        table: &Arc<Tracking>,
+        depth: usize,
+        id: RctId,
+        answering: &mut Answering,
+    ) -> Result<()> {
+        let newer = NewerThan::new(table.clone(), id.number)?;
+        answering.layers.push((Box::new(newer), self.chain.files()[depth].virtual_size()));
+        answering.tables.push(table.clone());
         Ok(())
     }
 

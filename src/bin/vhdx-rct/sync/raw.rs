@@ -47,13 +47,7 @@ impl Raw {
 
     /// Makes the copy have these bytes at `offset`; at most [`CHUNK`].
     pub fn put(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut old = std::mem::take(&mut self.old);
-        let same =
-            self.read(&mut old[..bytes.len()], offset).map(|()| old[..bytes.len()] == *bytes);
-        self.old = old;
-        if same? {
-            return Ok(());
-        }
+        self.read_old(bytes.len(), offset)?;
         for (i, part) in bytes.chunks(HOLE).enumerate() {
             let range = i * HOLE..i * HOLE + part.len();
             if self.old[range.clone()] == *part {
@@ -76,12 +70,8 @@ impl Raw {
         let mut at = range.offset;
         while let Some(data) = next_data(&self.file, at, range.end())? {
             for piece in data.chunks(CHUNK) {
-                let mut old = std::mem::take(&mut self.old);
-                let read = self.read(&mut old[..piece.length as usize], piece.offset);
-                let zeros = old[..piece.length as usize].iter().all(|&byte| byte == 0);
-                self.old = old;
-                read?;
-                if !zeros {
+                let old = self.read_old(piece.length as usize, piece.offset)?;
+                if old.iter().any(|&byte| byte != 0) {
                     self.punch(piece.offset, piece.length)?;
                     self.written += piece.length;
                 }
@@ -95,9 +85,10 @@ impl Raw {
         self.file.sync_all()
     }
 
-    /// Reads the copy; past its end, zeros.
-    fn read(&mut self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    /// Reads the copy, at most [`CHUNK`]; past its end, zeros.
+    fn read_old(&mut self, length: usize, offset: u64) -> io::Result<&[u8]> {
         self.file.seek(SeekFrom::Start(offset))?;
+        let buffer = &mut self.old[..length];
         let mut filled = 0;
         while filled < buffer.len() {
             match self.file.read(&mut buffer[filled..]) {
@@ -108,7 +99,7 @@ impl Raw {
             }
         }
         buffer[filled..].fill(0);
-        Ok(())
+        Ok(buffer)
     }
 
     /// Frees the range, or, where the file system cannot, writes zeros.
