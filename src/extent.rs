@@ -35,6 +35,10 @@ pub(crate) trait Layer: Send {
     /// equal state may come in several extents. `at < limit`.
     fn extent(&mut self, at: u64, limit: u64) -> Result<Extent>;
 
+    /// A cursor of its own for another thread, which asks from `from` on. A check that looks at
+    /// all that was read is shared, and each of them counts.
+    fn fork(&self, from: u64) -> Box<dyn Layer>;
+
     /// The units from the one that holds `at` on, as far as the layer has them at hand in
     /// detail; false where an extent is the better answer. `at < limit`.
     fn mask(&mut self, at: u64, limit: u64, rule: Rule, mask: &mut Mask) -> Result<bool>;

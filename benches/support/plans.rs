@@ -16,6 +16,8 @@ pub struct Plan {
     pub name: &'static str,
     /// The share of the baseline's throughput that is aimed at.
     pub target: f64,
+    /// How many threads look at it.
+    threads: usize,
     size: fn(Scale) -> u64,
     tables: Tables,
 }
@@ -35,32 +37,56 @@ pub const PLANS: &[Plan] = &[
     Plan {
         name: "rct, dense",
         target: 0.35,
+        threads: 1,
         size: |scale| scale.pick(TB, 64 * GB),
         tables: Rct(PageOrder::InOrder, |_| Chunk::Ragged),
     },
     Plan {
         name: "rct, dense, pages in any order",
         target: 0.35,
+        threads: 1,
         size: |scale| scale.pick(TB, 64 * GB),
         tables: Rct(PageOrder::Shuffled(1), |_| Chunk::Ragged),
     },
     Plan {
         name: "rct, sparse",
         target: 0.35,
+        threads: 1,
         size: |scale| scale.pick(64 * TB, TB),
         tables: Rct(PageOrder::InOrder, sparse),
     },
-    Plan { name: "BAT, empty", target: 0.5, size: bat, tables: Child(MB, |_| State::NotPresent) },
+    Plan {
+        name: "rct, dense, by two threads",
+        target: 0.35,
+        threads: 2,
+        size: |scale| scale.pick(TB, 64 * GB),
+        tables: Rct(PageOrder::InOrder, |_| Chunk::Ragged),
+    },
+    Plan {
+        name: "BAT, empty",
+        target: 0.5,
+        threads: 1,
+        size: bat,
+        tables: Child(MB, |_| State::NotPresent),
+    },
     Plan {
         name: "BAT, alternating",
         target: 0.5,
+        threads: 1,
         size: bat,
         tables: Child(MB, |block| [State::Full, State::NotPresent][block as usize % 2]),
     },
-    Plan { name: "BAT, full", target: 0.5, size: bat, tables: Child(MB, |_| State::Full) },
+    Plan {
+        name: "BAT, full",
+        target: 0.5,
+        threads: 1,
+        size: bat,
+        tables: Child(MB, |_| State::Full),
+    },
     Plan {
         name: "sector bitmaps, ragged",
         target: 0.25,
+        threads: 1,
         size: |scale| scale.pick(32 * GB, 4 * GB),
         tables: Child(2 * MB, |_| State::Partial),
     },
@@ -92,6 +118,7 @@ impl Plan {
         let (path, written, query) = disk.write(folder.path());
         let parts = written.tables.into_iter().map(|range| (path.clone(), range)).collect();
         let right = (written.answer.ranges, written.answer.bytes);
+        let query = query.threads(self.threads);
         let case = Case { parts, query, right, _folder: folder };
         for kind in Kind::ALL {
             assert_eq!(case.ask(kind), right, "{} by {}", self.name, kind.name());

@@ -41,6 +41,17 @@ impl Stack {
         Stack { slots }
     }
 
+    /// The same layers, asked from another place on. What lies before `from` somebody else
+    /// asks about.
+    pub fn fork(&self, from: u64) -> Self {
+        let slots = self.slots.iter().map(|slot| Slot {
+            layer: slot.layer.fork(from),
+            known: None,
+            ..*slot
+        });
+        Stack { slots: slots.collect() }
+    }
+
     /// How many layers there are.
     pub fn layers(&self) -> usize {
         self.slots.len()

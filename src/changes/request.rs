@@ -31,6 +31,7 @@ pub struct ChangeQuery {
     target: Option<Uuid>,
     region: (Bound<u64>, Bound<u64>),
     max_ranges: Option<usize>,
+    threads: usize,
     allow_unclean: bool,
     catalogue: Option<SnapshotCatalogue>,
     access: Access,
@@ -45,6 +46,7 @@ impl ChangeQuery {
             target: None,
             region: (Bound::Unbounded, Bound::Unbounded),
             max_ranges: None,
+            threads: 1,
             allow_unclean: false,
             catalogue: None,
             access: Access::new(Arc::new(LocalStorage::new())),
@@ -113,6 +115,16 @@ impl ChangeQuery {
     /// ```
     pub fn max_ranges(mut self, count: usize) -> Self {
         self.max_ranges = Some(count);
+        self
+    }
+
+    /// Looks for changes with so many threads, 1 unless set and 64 at most, where the region is
+    /// larger than 4 GB; the order of the ranges stays. Each thread holds up to 4 MB of ranges
+    /// ready. Worth it where tables are large and the storage answers several reads at once.
+    ///
+    /// A [`Storage`] of the caller's is then read from several threads.
+    pub fn threads(mut self, count: usize) -> Self {
+        self.threads = count.clamp(1, 64);
         self
     }
 
@@ -194,7 +206,7 @@ impl ChangeQuery {
         };
         let region = self.checked_region(chain.leaf().virtual_size())?;
         let plan = Plan::new(&mut chain, &baseline)?;
-        Ok(Changes::new(plan, (chain, set), region, max_ranges))
+        Changes::new(plan, (chain, set), region, (max_ranges, self.threads))
     }
 
     fn open_set(&self) -> Result<Option<VhdSet>> {

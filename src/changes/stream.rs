@@ -40,8 +40,8 @@ impl Changes {
         plan: Plan,
         (chain, set): (Chain, Option<VhdSet>),
         region: Range<u64>,
-        max_ranges: usize,
-    ) -> Self {
+        (max_ranges, threads): (usize, usize),
+    ) -> Result<Self> {
         let metadata = chain.leaf().metadata();
         let disk = DiskIdentity {
             virtual_disk_id: metadata.disk_id,
@@ -50,8 +50,8 @@ impl Changes {
             granularity: plan.granularity,
         };
         let (start, end) = (region.start, region.end);
-        let ranges = plan.ranges(region);
-        Changes {
+        let ranges = plan.ranges(region, threads)?;
+        Ok(Changes {
             ranges,
             chain,
             set,
@@ -64,7 +64,7 @@ impl Changes {
             untold: None,
             processed: 0,
             done: false,
-        }
+        })
     }
 
     /// The region that was asked about, in bytes of the disk.

@@ -1,8 +1,10 @@
 //! The range-query engine: a plan over a chain, and the stream of ranges that it gives.
 
+mod lanes;
 mod plan;
 mod ranges;
 mod tracked;
+mod walk;
 
 pub(crate) use plan::{Baseline, Plan};
 pub(crate) use ranges::Ranges;

@@ -2,6 +2,7 @@
 
 use super::Ranges;
 use super::tracked::{Answering, TrackedChain};
+use super::walk::Walk;
 use crate::chain::{Chain, Stack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{Held, Layer, Rule};
@@ -64,9 +65,10 @@ impl Plan {
         Plan { stack: Stack::new(layers, below), rule: is_held, granularity, tables: Vec::new() }
     }
 
-    /// The ranges inside a region of the disk.
-    pub fn ranges(self, region: Range<u64>) -> Ranges {
-        Ranges::new(self.stack, self.rule, self.tables, region)
+    /// The ranges inside a region of the disk, found by so many threads where it is large.
+    pub fn ranges(self, region: Range<u64>, threads: usize) -> Result<Ranges> {
+        let walk = Walk::new(self.stack, self.rule, region.clone());
+        Ranges::new(walk, self.tables, region, threads)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::inspect::hex;
 use crate::mask::Mask;
 use bitvec::vec::BitVec;
 use byteorder::{ByteOrder, LittleEndian};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// How many pages are read at once where they follow one another.
 const PAGES_AT_ONCE: u64 = 16;
@@ -20,11 +20,17 @@ pub(crate) struct NewerThan {
     number: u32,
     offsets: Pages,
     sequences: Pages,
-    /// The convention that held on the first sequence page, and must hold on all.
-    checksum: Option<&'static Checksum>,
-    /// Sequence pages that some chunk has named, and how far chunks were looked at.
-    named: BitVec,
+    seen: Arc<Seen>,
+    /// Chunks before this one have claimed their pages.
     looked_at: u64,
+}
+
+/// What all cursors of a query over one table have seen of it.
+struct Seen {
+    /// The convention that held on the first sequence page, and must hold on all.
+    checksum: OnceLock<&'static Checksum>,
+    /// Sequence pages that some chunk has named.
+    named: Mutex<BitVec>,
 }
 
 /// Verified pages of the file that follow one another.
@@ -74,8 +80,13 @@ impl NewerThan {
             .need(pages / 8, "the list of sequence pages")
             .map_err(|e| tracking.file.name(e))?;
         let named = BitVec::repeat(false, pages as usize);
+        let seen = Arc::new(Seen { checksum: OnceLock::new(), named: Mutex::new(named) });
+        Ok(Self::cursor(tracking, number, seen, 0))
+    }
+
+    fn cursor(tracking: Arc<Tracking>, number: u32, seen: Arc<Seen>, looked_at: u64) -> Self {
         let (offsets, sequences) = (Pages::default(), Pages::default());
-        Ok(NewerThan { tracking, number, offsets, sequences, checksum: None, named, looked_at: 0 })
+        NewerThan { tracking, number, offsets, sequences, seen, looked_at }
     }
 
     /// The entries of the chunks from `chunk` on that one offset page has, at most those before
@@ -139,7 +150,8 @@ impl NewerThan {
         }
         if chunk >= self.looked_at {
             self.looked_at = chunk + 1;
-            if self.named.replace(page as usize, true) {
+            let mut named = self.seen.named.lock().unwrap_or_else(PoisonError::into_inner);
+            if named.replace(page as usize, true) {
                 let message =
                     format!("page {page} is named by chunk {chunk} and by another one before it");
                 return Err(tracking.file.error(ErrorKind::Corrupt, message));
@@ -148,13 +160,17 @@ impl NewerThan {
         Ok(())
     }
 
-    fn check_sequence_page(&mut self, bytes: &[u8], page: u64) -> Result<()> {
-        let checksum = match self.checksum {
-            Some(known) => Some(known).filter(|sum| sum.holds(bytes)),
-            None => SEQUENCE_CHECKSUMS.iter().find(|sum| sum.holds(bytes)),
+    fn check_sequence_page(&self, bytes: &[u8], page: u64) -> Result<()> {
+        let bad = || self.tracking.bad_sequence_page(bytes, page);
+        let known = match self.seen.checksum.get() {
+            Some(known) => known,
+            None => {
+                let found = SEQUENCE_CHECKSUMS.iter().find(|sum| sum.holds(bytes));
+                let found = found.ok_or_else(bad)?;
+                self.seen.checksum.get_or_init(|| found)
+            }
         };
-        self.checksum = Some(checksum.ok_or_else(|| self.tracking.bad_sequence_page(bytes, page))?);
-        Ok(())
+        if known.holds(bytes) { Ok(()) } else { Err(bad()) }
     }
 
     /// The numbers of `count` units from `unit` on, of one chunk, whose page is loaded.
@@ -205,6 +221,13 @@ impl Layer for NewerThan {
         }
         let held = if newer { Held::Data } else { Held::Absent };
         Ok(Extent { end: limit.min(end * unit_size), held, file_offset: 0 })
+    }
+
+    /// The chunk in which `from` lies belongs to whoever asks about what is before.
+    fn fork(&self, from: u64) -> Box<dyn Layer> {
+        let chunk = from.div_ceil(self.tracking.unit_size * PER_PAGE);
+        let (tracking, seen) = (self.tracking.clone(), self.seen.clone());
+        Box::new(Self::cursor(tracking, self.number, seen, chunk))
     }
 
     /// The units of a chunk that has a sequence page, or uniform chunks up to one that has.

@@ -170,6 +170,10 @@ impl Layer for Extents {
         Ok(extent)
     }
 
+    fn fork(&self, _from: u64) -> Box<dyn Layer> {
+        Box::new(Extents::new(self.vhdx.clone(), self.grain))
+    }
+
     fn mask(&mut self, at: u64, limit: u64, rule: Rule, mask: &mut Mask) -> Result<bool> {
         self.fill(at, limit, rule, mask)
     }
