@@ -82,6 +82,7 @@
 //! # Features
 //!
 //! - `serde`: `Serialize` and `Deserialize` on the types of an answer.
+//! - `capi`: the C interface, module `capi`.
 //! - `cli`: the command-line tool `vhdx-rct`.
 //!
 //! [MS-VHDX]: https://learn.microsoft.com/openspecs/windows_protocols/ms-vhdx
@@ -89,6 +90,8 @@
 #![warn(missing_docs)]
 
 mod bytes;
+#[cfg(feature = "capi")]
+pub mod capi;
 mod chain;
 mod changes;
 mod error;

@@ -1,0 +1,160 @@
+/* Which byte ranges of a Hyper-V virtual disk changed since X. Made by cbindgen; see cbindgen.toml. */
+
+#ifndef VHDX_RCT_H
+#define VHDX_RCT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Trust the tracking table of a disk that was not closed cleanly, which may miss what was
+// written last.
+#define VHDX_RCT_ALLOW_UNCLEAN 1
+
+// How many bytes an RCT id has as text, with the NUL.
+#define VHDX_RCT_ID_SIZE 51
+
+
+// The return values of `GetVirtualDiskChanges`, with Microsoft's numbers.
+//
+// | code | name | when this crate gives it |
+// | --- | --- | --- |
+// | 0 | [`Completed`](Self::Completed) | the query succeeded |
+// | 4096 | [`JobStarted`](Self::JobStarted) | the parameters were checked and a job runs |
+// | 32768 | [`Failed`](Self::Failed) | I/O error; corrupt or hostile file |
+// | 32769 | [`AccessDenied`](Self::AccessDenied) | the operating system refuses to open or read |
+// | 32770 | [`NotSupported`](Self::NotSupported) | another format, an unknown version, region, item or record |
+// | 32771 | [`StatusUnknown`](Self::StatusUnknown) | a job's worker vanished without a result |
+// | 32772 | [`Timeout`](Self::Timeout) | the request's deadline passed |
+// | 32773 | [`InvalidParameter`](Self::InvalidParameter) | malformed id, region outside the disk, range limit 0, unrelated snapshots |
+// | 32774 | [`InUse`](Self::InUse) | sharing violation or lock; the file changed while it was read; creation unfinished |
+// | 32775 | [`InvalidState`](Self::InvalidState) | tracking off, id unknown, table of another size or not closed cleanly, parent changed |
+// | 32776 | [`IncorrectDataType`](Self::IncorrectDataType) | a snapshot id where only an RCT id can be, or the reverse |
+// | 32777 | [`NotAvailable`](Self::NotAvailable) | a parent, or a set's active or snapshot file, cannot be found |
+// | 32778 | [`OutOfMemory`](Self::OutOfMemory) | the request's memory budget would be exceeded |
+// | 32779 | [`FileNotFound`](Self::FileNotFound) | the path does not exist |
+enum VhdxRctReturnValue
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Completed with No Error.
+  VHDX_RCT_RETURN_VALUE_COMPLETED = 0,
+  // Method Parameters Checked - Job Started.
+  VHDX_RCT_RETURN_VALUE_JOB_STARTED = 4096,
+  // Failed.
+  VHDX_RCT_RETURN_VALUE_FAILED = 32768,
+  // Access Denied.
+  VHDX_RCT_RETURN_VALUE_ACCESS_DENIED = 32769,
+  // Not Supported.
+  VHDX_RCT_RETURN_VALUE_NOT_SUPPORTED = 32770,
+  // Status is unknown.
+  VHDX_RCT_RETURN_VALUE_STATUS_UNKNOWN = 32771,
+  // Timeout.
+  VHDX_RCT_RETURN_VALUE_TIMEOUT = 32772,
+  // Invalid parameter.
+  VHDX_RCT_RETURN_VALUE_INVALID_PARAMETER = 32773,
+  // System is in use.
+  VHDX_RCT_RETURN_VALUE_IN_USE = 32774,
+  // Invalid state for this operation.
+  VHDX_RCT_RETURN_VALUE_INVALID_STATE = 32775,
+  // Incorrect data type.
+  VHDX_RCT_RETURN_VALUE_INCORRECT_DATA_TYPE = 32776,
+  // System is not available.
+  VHDX_RCT_RETURN_VALUE_NOT_AVAILABLE = 32777,
+  // Out of memory.
+  VHDX_RCT_RETURN_VALUE_OUT_OF_MEMORY = 32778,
+  // File not found.
+  VHDX_RCT_RETURN_VALUE_FILE_NOT_FOUND = 32779,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum VhdxRctReturnValue VhdxRctReturnValue;
+#else
+typedef uint32_t VhdxRctReturnValue;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// A changed range of the virtual disk, in bytes.
+typedef struct VhdxRctRange {
+  // The first byte.
+  uint64_t byte_offset;
+  // How many bytes; never 0.
+  uint64_t byte_length;
+} VhdxRctRange;
+
+// Which disk an answer is about.
+typedef struct VhdxRctDisk {
+  // The virtual disk's id: a GUID, its bytes in the order in which its text has them.
+  uint8_t virtual_disk_id[16];
+  // The disk's size in bytes.
+  uint64_t virtual_size;
+  // 512 or 4096 bytes.
+  uint32_t logical_sector_size;
+  // The smallest change that the answer can tell, in bytes.
+  uint32_t granularity;
+} VhdxRctDisk;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Which byte ranges of a virtual disk changed since `limit_id`?
+//
+// - `path`: a `.vhdx`, `.avhdx` or `.vhds` file;
+// - `limit_id`: `rctX:...`, a snapshot's GUID, `file:PATH` or `*`;
+// - `target_snapshot_id`: a snapshot of a VHD Set, or NULL for the present state;
+// - `byte_offset`, `byte_length`: the region, inside the disk; a length of 0 is valid and only
+//   tells which disk it is;
+// - `flags`: 0 or `VHDX_RCT_ALLOW_UNCLEAN`;
+// - `ranges`, `range_count`: a buffer, and how many ranges it has room for, at least 1; on
+//   return, how many were written: sorted, not touching, inside the region;
+// - `processed_byte_length`: how much of the region was dealt with. Less than `byte_length`
+//   only where the buffer was full: ask again at `byte_offset + processed_byte_length`, and
+//   nothing is lost or told twice;
+// - `disk`: which disk it is; may be NULL.
+//
+// Gives 0, or the method's return value for the failure; then `range_count` and
+// `processed_byte_length` are 0 and `vhdx_rct_last_error` has the text. What is in `ranges`
+// then means nothing.
+//
+// # Safety
+// Each pointer is valid for what it stands for, or NULL, which is an invalid parameter where
+// it is not allowed.
+VhdxRctReturnValue vhdx_rct_get_virtual_disk_changes(const char *path,
+                                                     const char *limit_id,
+                                                     const char *target_snapshot_id,
+                                                     uint64_t byte_offset,
+                                                     uint64_t byte_length,
+                                                     uint32_t flags,
+                                                     struct VhdxRctRange *ranges,
+                                                     size_t *range_count,
+                                                     uint64_t *processed_byte_length,
+                                                     struct VhdxRctDisk *disk);
+
+// The newest RCT id of a disk, to be kept for the next question, as text in `id`; an empty
+// text where the disk is not tracked.
+//
+// Gives 0 or a return value, as `vhdx_rct_get_virtual_disk_changes` does.
+//
+// # Safety
+// `path` is text or NULL, `id` has room for `VHDX_RCT_ID_SIZE` bytes or is NULL, which is an
+// invalid parameter.
+VhdxRctReturnValue vhdx_rct_newest_id(const char *path, uint32_t flags, char *id);
+
+// The text of the calling thread's last failure, which says what was found where, and what to
+// do next. Writes as much as `size` bytes hold, with a NUL behind it, and gives how many bytes
+// the whole text has, without the NUL. `buffer` may be NULL if `size` is 0.
+//
+// # Safety
+// `buffer` has room for `size` bytes.
+size_t vhdx_rct_last_error(char *buffer, size_t size);
+
+// The code that Windows' own API has for the calling thread's last failure (`0xC03A....`); 0
+// where there is none.
+uint32_t vhdx_rct_last_win32_code(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* VHDX_RCT_H */

@@ -1,0 +1,242 @@
+//! The C interface, called as C calls it.
+#![cfg(feature = "capi")]
+
+use std::ffi::{CString, c_char};
+use std::path::Path;
+use std::ptr::null;
+use vhdx_rct::capi::{
+    Disk, Range, VHDX_RCT_ALLOW_UNCLEAN, VHDX_RCT_ID_SIZE, vhdx_rct_get_virtual_disk_changes,
+    vhdx_rct_last_error, vhdx_rct_last_win32_code, vhdx_rct_newest_id,
+};
+use vhdx_rct::{ByteRange, ChangeQuery, Limit, ReturnValue};
+use vhdx_rct_fixtures::rng::Rng;
+
+const ID: &str = "rctX:e6fd24a8:8ef8:4a21:9394:f28867b17470:00000001";
+const SIZE: u64 = 4 << 20;
+
+fn testdata(name: &str) -> String {
+    format!("{}/testdata/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What a call gave.
+#[derive(Debug, PartialEq)]
+struct Answer {
+    code: ReturnValue,
+    ranges: Vec<ByteRange>,
+    processed: u64,
+    disk: Option<Disk>,
+}
+
+/// Calls with a buffer of `room` ranges, behind which nothing may be written.
+fn ask(path: &[u8], limit: &[u8], target: Option<&str>, region: (u64, u64), room: usize) -> Answer {
+    const NEVER: Range = Range { byte_offset: 0xAAAA, byte_length: 0xBBBB };
+    let (path, limit) = (CString::new(path).unwrap(), CString::new(limit).unwrap());
+    let target = target.map(|target| CString::new(target).unwrap());
+    let mut ranges = vec![NEVER; room + 4];
+    let (mut count, mut processed) = (room, 0xCCCC);
+    let mut disk = None;
+    let mut place =
+        Disk { virtual_disk_id: [0; 16], virtual_size: 0, logical_sector_size: 0, granularity: 0 };
+    // SAFETY: texts end in NUL, and the buffers have the room that is told.
+    let code = unsafe {
+        vhdx_rct_get_virtual_disk_changes(
+            path.as_ptr(),
+            limit.as_ptr(),
+            target.as_ref().map_or(null(), |target| target.as_ptr()),
+            region.0,
+            region.1,
+            0,
+            ranges.as_mut_ptr(),
+            &mut count,
+            &mut processed,
+            &mut place,
+        )
+    };
+    if place.virtual_size > 0 {
+        disk = Some(place);
+    }
+    assert!(count <= room);
+    assert!(ranges[room..].iter().all(|range| *range == NEVER), "written behind the buffer");
+    let found = ranges[..count]
+        .iter()
+        .map(|range| ByteRange { offset: range.byte_offset, length: range.byte_length });
+    Answer { code, ranges: found.collect(), processed, disk }
+}
+
+fn last_error() -> String {
+    // SAFETY: no buffer, no room.
+    let length = unsafe { vhdx_rct_last_error(std::ptr::null_mut(), 0) };
+    let mut text = vec![0_u8; length + 1];
+    // SAFETY: so much room there is.
+    unsafe { vhdx_rct_last_error(text.as_mut_ptr().cast::<c_char>(), text.len()) };
+    assert_eq!(text.pop(), Some(0));
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn pieces_make_the_answer() {
+    let child = testdata("child.avhdx");
+    let mut random = Rng::new(8);
+    for limit in [ID.to_owned(), "*".into(), format!("file:{}", testdata("base.vhdx"))] {
+        let query = ChangeQuery::new(&child).since(limit.parse().unwrap());
+        let whole = query.run().unwrap();
+        assert!(!whole.ranges.is_empty());
+        for _ in 0..20 {
+            let (mut at, mut found) = (0, Vec::<ByteRange>::new());
+            while at < SIZE {
+                let length = random.range(1..SIZE - at + 1);
+                let room = random.range(1..4) as usize;
+                let part = ask(child.as_bytes(), limit.as_bytes(), None, (at, length), room);
+                assert_eq!(part.code, ReturnValue::Completed, "{}", last_error());
+                assert!(0 < part.processed && part.processed <= length);
+                assert!(part.processed == length || part.ranges.len() == room);
+                let disk = part.disk.unwrap();
+                assert_eq!(disk.virtual_disk_id, *whole.disk.virtual_disk_id.as_bytes());
+                assert_eq!((disk.virtual_size, disk.logical_sector_size), (SIZE, 512));
+                assert_eq!(disk.granularity, whole.disk.granularity);
+                at += part.processed;
+                for range in part.ranges {
+                    match found.last_mut() {
+                        Some(last) if last.end() == range.offset => last.length += range.length,
+                        _ => found.push(range),
+                    }
+                }
+            }
+            assert_eq!(found, whole.ranges, "since {limit}");
+        }
+    }
+}
+
+#[test]
+fn failures_have_their_codes_and_texts() {
+    let child = testdata("child.avhdx");
+    let path = child.as_bytes();
+    let cases: [(&[u8], &[u8], Option<&str>, (u64, u64), usize, ReturnValue, u32); 7] = [
+        (b"/nowhere", b"*", None, (0, 0), 1, ReturnValue::FileNotFound, 0),
+        (path, b"rctX:1", None, (0, 0), 1, ReturnValue::InvalidParameter, 0xC03A_0029),
+        (path, b"\xFF", None, (0, 0), 1, ReturnValue::InvalidParameter, 0),
+        (path, b"*", None, (0, SIZE + 1), 1, ReturnValue::InvalidParameter, 0),
+        (path, b"*", None, (1, u64::MAX), 1, ReturnValue::InvalidParameter, 0),
+        (path, b"*", None, (0, SIZE), 0, ReturnValue::InvalidParameter, 0),
+        (path, b"*", Some(ID), (0, SIZE), 1, ReturnValue::IncorrectDataType, 0),
+    ];
+    for (path, limit, target, region, room, code, win32) in cases {
+        let answer = ask(path, limit, target, region, room);
+        let failed = Answer { code, ranges: Vec::new(), processed: 0, disk: None };
+        assert_eq!(answer, failed, "{}", last_error());
+        assert_eq!(vhdx_rct_last_win32_code(), win32, "{}", last_error());
+        assert!(last_error().len() > 20, "{}", last_error());
+    }
+    // Each thread has its own.
+    let here = last_error();
+    std::thread::spawn(|| assert_eq!(last_error(), "")).join().unwrap();
+    assert_eq!(last_error(), here);
+}
+
+#[test]
+fn null_is_refused_where_it_is_not_allowed() {
+    let path = CString::new(testdata("child.avhdx")).unwrap();
+    let limit = CString::new("*").unwrap();
+    for missing in 0..6 {
+        let pointer = |index, text: &CString| if index == missing { null() } else { text.as_ptr() };
+        let mut ranges = [Range { byte_offset: 0, byte_length: 0 }; 2];
+        let (mut count, mut processed) = (ranges.len(), 7);
+        let pick = |index, pointer| if index == missing { std::ptr::null_mut() } else { pointer };
+        // SAFETY: everything is NULL or as large as told.
+        let code = unsafe {
+            vhdx_rct_get_virtual_disk_changes(
+                pointer(0, &path),
+                pointer(1, &limit),
+                null(),
+                0,
+                SIZE,
+                0,
+                if missing == 2 { std::ptr::null_mut() } else { ranges.as_mut_ptr() },
+                if missing == 3 { std::ptr::null_mut() } else { &mut count },
+                pick(4, &mut processed),
+                std::ptr::null_mut(),
+            )
+        };
+        if missing == 5 {
+            assert_eq!((code, count), (ReturnValue::Completed, 2));
+            continue;
+        }
+        assert_eq!(code, ReturnValue::InvalidParameter, "argument {missing}");
+        assert!(last_error().contains("should not be NULL"), "{}", last_error());
+    }
+}
+
+#[test]
+fn the_text_of_an_error_is_cut_between_characters() {
+    ask(testdata("child.avhdx").as_bytes(), "größer".as_bytes(), None, (0, 0), 1);
+    let whole = last_error();
+    assert!(whole.contains('ö'), "{whole}");
+    for size in 0..whole.len() + 4 {
+        let mut buffer = vec![0xEE_u8; size + 2];
+        // SAFETY: there is more room than is told.
+        let length = unsafe { vhdx_rct_last_error(buffer.as_mut_ptr().cast(), size) };
+        assert_eq!(length, whole.len());
+        assert_eq!(buffer[size..], [0xEE, 0xEE], "written behind the buffer of {size}");
+        if size > 0 {
+            let end = buffer.iter().position(|&byte| byte == 0).expect("a NUL");
+            let text = std::str::from_utf8(&buffer[..end]).expect("whole characters");
+            assert!(whole.starts_with(text) && end + 4 > size.min(whole.len() + 1), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_newest_id_is_told() {
+    let newest = |path: &str, flags| {
+        let path = CString::new(path).unwrap();
+        let mut id = [0x55_u8; VHDX_RCT_ID_SIZE];
+        // SAFETY: the text ends in NUL, and the buffer has the room.
+        let code = unsafe { vhdx_rct_newest_id(path.as_ptr(), flags, id.as_mut_ptr().cast()) };
+        let end = id.iter().position(|&byte| byte == 0).unwrap();
+        (code, String::from_utf8(id[..end].to_vec()).unwrap())
+    };
+    assert_eq!(newest(&testdata("child.avhdx"), 0), (ReturnValue::Completed, ID.into()));
+    let untracked = newest(&testdata("base.vhdx"), VHDX_RCT_ALLOW_UNCLEAN);
+    let known = ChangeQuery::new(testdata("base.vhdx")).newest_id().unwrap();
+    assert_eq!(
+        untracked,
+        (ReturnValue::Completed, known.map_or(String::new(), |id| id.to_string()))
+    );
+    assert_eq!(newest("/nowhere", 0), (ReturnValue::FileNotFound, String::new()));
+    assert_eq!(newest(&testdata("child.avhdx"), 2).0, ReturnValue::InvalidParameter);
+    assert!(last_error().contains("flags"), "{}", last_error());
+}
+
+#[cfg(unix)]
+#[test]
+fn paths_need_not_be_utf8() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let name = |bytes: &[u8]| folder.path().join(std::ffi::OsStr::from_bytes(bytes));
+    for (from, to) in [("child.avhdx", b"ch\xFFld.avhdx".as_slice()), ("base.vhdx", b"base.vhdx")] {
+        std::fs::copy(testdata(from), name(to)).unwrap();
+    }
+    let (child, base) = (name(b"ch\xFFld.avhdx"), folder.path().join("base.vhdx"));
+    let limit = [b"file:".as_slice(), base.as_os_str().as_bytes()].concat();
+    let answer = ask(child.as_os_str().as_bytes(), &limit, None, (0, SIZE), 100);
+    assert_eq!(answer.code, ReturnValue::Completed, "{}", last_error());
+    let right = ChangeQuery::new(testdata("child.avhdx"))
+        .since(Limit::File(testdata("base.vhdx").into()))
+        .run()
+        .unwrap();
+    assert_eq!(answer.ranges, right.ranges);
+}
+
+/// The numbers that the header's maker does not write.
+#[test]
+fn the_header_has_the_constants() {
+    let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/vhdx_rct.h");
+    let header = std::fs::read_to_string(header).unwrap();
+    for (name, value) in [
+        ("VHDX_RCT_ALLOW_UNCLEAN", VHDX_RCT_ALLOW_UNCLEAN as usize),
+        ("VHDX_RCT_ID_SIZE", VHDX_RCT_ID_SIZE),
+    ] {
+        assert!(header.contains(&format!("#define {name} {value}\n")), "{name} {value}");
+    }
+    assert_eq!(VHDX_RCT_ID_SIZE, ID.len() + 1);
+}
