@@ -136,6 +136,29 @@ fn unsafe_code_stays_where_it_is_explained() {
     }
 }
 
+/// Code for one operating system stands where it can be read, since not every system's compiler
+/// is at hand: reading files, paths, what a failure to open means, and the tool's raw copies.
+/// Nothing depends on the byte order of the machine.
+#[test]
+fn code_for_one_machine_stays_in_few_places() {
+    const PLACES: [&str; 5] = ["source/", "chain/winpath.rs", "error.rs", "capi.rs", "sync/raw.rs"];
+    let mut found = 0;
+    for path in rust_files("src") {
+        let inside = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let for_one = ["(unix", "(windows", "target_os", "target_arch", "std::os::"];
+            if for_one.iter().any(|word| line.contains(word)) {
+                found += 1;
+                assert!(PLACES.iter().any(|place| inside.contains(place)), "{inside}: {line}");
+            }
+            let order = ["_ne_bytes", "NativeEndian", "target_endian", "transmute", "align_to"];
+            assert!(!order.iter().any(|word| line.contains(word)), "{inside}: {line}");
+        }
+    }
+    assert!(found > 5, "only {found} lines were seen: is the check looking?");
+}
+
 /// The tables of what is known of `.rct`, in the README and in the documentation, are the
 /// layout module's facts.
 #[test]
