@@ -186,6 +186,15 @@ impl ErrorKind {
 /// Why a query was refused. Its text is a sentence with the place, what was expected, what
 /// was found, and, where the user can do something about it, what to do next.
 ///
+/// ```
+/// use vhdx_rct::{ErrorKind, ReturnValue};
+///
+/// let error = vhdx_rct::get_virtual_disk_changes("no such disk.vhdx", "*", None, 0, 0).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::FileNotFound);
+/// assert_eq!(error.return_value(), ReturnValue::FileNotFound);
+/// assert!(!error.needs_full_backup());
+/// ```
+///
 /// Its `Debug` form is the same sentence with the kind and the code behind it, since that is
 /// what a `main` that returns it prints.
 #[derive(thiserror::Error)]

@@ -11,6 +11,25 @@ use std::sync::{Mutex, PoisonError};
 
 /// The content of a virtual disk, read through its chain as if every log had been replayed.
 /// Any number of threads may read at once.
+///
+/// ```
+/// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
+/// use vhdx_rct::{ChangeQuery, Limit};
+///
+/// let query = ChangeQuery::new("testdata/child.avhdx").since(Limit::File("testdata/base.vhdx".into()));
+/// let disk = query.disk()?;
+/// let mut buffer = vec![0; 64 << 10];
+/// for range in query.stream()? {
+///     for piece in range?.chunks(buffer.len()) {
+///         let bytes = &mut buffer[..piece.length as usize];
+///         disk.read_at(bytes, piece.offset)?;
+///         // ... keep the bytes
+///     }
+/// }
+/// // Nobody wrote to a file in the meantime?
+/// disk.must_be_unchanged()?;
+/// # Ok::<(), vhdx_rct::Error>(())
+/// ```
 pub struct VirtualDisk {
     chain: Chain,
     /// Cursors that no thread uses at the moment; their windows hold what was read last.

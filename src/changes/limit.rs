@@ -11,6 +11,15 @@ use uuid::Uuid;
 ///
 /// Its text, which [`str::parse`] reads and [`fmt::Display`] writes: an RCT id (`rctX:…`), a
 /// snapshot's GUID with or without braces, `file:PATH`, or `*`; without white space around it.
+///
+/// ```
+/// use vhdx_rct::Limit;
+///
+/// assert_eq!("*".parse::<Limit>()?, Limit::Allocated);
+/// assert_eq!("file:base.vhdx".parse::<Limit>()?, Limit::File("base.vhdx".into()));
+/// assert!(matches!("{9ac15b72-2a6d-44b2-ba7c-f5f06831c74a}".parse()?, Limit::Snapshot(_)));
+/// # Ok::<(), vhdx_rct::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Limit {

@@ -10,6 +10,16 @@ use uuid::Uuid;
 /// `rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001`.
 ///
 /// Parsed in any letter case, printed in lower case. Ids are ordered within a branch only.
+///
+/// ```
+/// use vhdx_rct::RctId;
+///
+/// let id: RctId = "RCTX:5BFDE23B:CE75:4303:B54F:6C18394F105C:0000000A".parse()?;
+/// assert_eq!(id.number, 10);
+/// assert_eq!(id.to_string(), "rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:0000000a");
+/// assert!(RctId::new(id.branch, 11) > id);
+/// # Ok::<(), vhdx_rct::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RctId {

@@ -15,6 +15,16 @@ const MAX_PAGES: usize = 16;
 /// Reads every structure of an `.rct` file as the layout says, and shows the bytes of what it
 /// does not say.
 ///
+/// ```
+/// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
+/// let found = vhdx_rct::rct::inspect("testdata/child.avhdx.rct")?;
+/// for field in &found.fields {
+///     println!("{:#08x} {}: {}", field.offset, field.name, field.value);
+/// }
+/// assert!(found.fields.iter().any(|field| field.name == "offset page 0"));
+/// # Ok::<(), vhdx_rct::Error>(())
+/// ```
+///
 /// # Errors
 /// Only where reading fails; what does not fit is a note.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {

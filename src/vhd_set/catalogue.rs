@@ -47,6 +47,18 @@ impl Snapshot {
 }
 
 /// The snapshots of a set.
+///
+/// ```no_run
+/// use vhdx_rct::{ChangeQuery, Limit, Snapshot, SnapshotCatalogue, Uuid};
+///
+/// let id = Uuid::from_u128(0x9ac15b72_2a6d_44b2_ba7c_f5f06831c74a);
+/// let snapshot = Snapshot::new(id).with_path(r"D:\sets\disk_snapshot.avhdx");
+/// let changes = ChangeQuery::new("disk.vhds")
+///     .snapshots(SnapshotCatalogue::new([snapshot]))
+///     .since(Limit::Snapshot(id))
+///     .run()?;
+/// # Ok::<(), vhdx_rct::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotCatalogue {

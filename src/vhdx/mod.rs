@@ -30,6 +30,15 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// An open `.vhdx` or `.avhdx` file, read as if its log had been replayed.
+///
+/// ```
+/// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
+/// let file = vhdx_rct::vhdx::Vhdx::open("testdata/child.avhdx")?;
+/// assert_eq!(file.virtual_size(), 4 << 20);
+/// assert!(file.metadata().has_parent() && file.closed_cleanly());
+/// assert_eq!(file.check()?.findings, [""; 0]);
+/// # Ok::<(), vhdx_rct::Error>(())
+/// ```
 pub struct Vhdx {
     file: Reader,
     creator: String,
