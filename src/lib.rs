@@ -93,6 +93,8 @@ mod chain;
 mod changes;
 mod error;
 mod extent;
+mod fact;
+pub mod field;
 mod inspect;
 mod query;
 mod range;
