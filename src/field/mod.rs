@@ -10,7 +10,8 @@
 //! - an answer that has more than the host's contradicts only that it is exact;
 //! - a number in a file that is not what the fact says contradicts it.
 //!
-//! What each experiment is to settle is told in [`rct`](crate::rct).
+//!
+#![doc = include_str!("formats.md")]
 
 mod answers;
 mod compare;
