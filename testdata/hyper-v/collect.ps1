@@ -25,6 +25,8 @@ $scenarios = @(
     @{ Name = 'unclean'; Size = 100MB; Sector = 512; What = 'files of a disk in use, from a shadow copy' }
     @{ Name = 'vm'; Size = 100MB; Sector = 512; What = 'reference points of a VM that never runs' }
 )
+# With powershell -File, a list arrives as one text.
+$Only = @($Only | ForEach-Object { $_ -split ',' } | Where-Object { $_ })
 if ($Only) { $scenarios = @($scenarios | Where-Object { $Only -contains $_.Name }) }
 if ($DryRun) {
     "Would make the folder $Output, and in it:"
@@ -169,7 +171,8 @@ public static class RctSample
         p.Version = 2;
         p.MaximumSize = size;
         p.SectorSizeInBytes = sector;
-        if (parent != null) { p.ParentPath = Marshal.StringToHGlobalUni(parent); p.ParentType = TypeOf(3); }
+        // PowerShell passes an empty text for null.
+        if (!String.IsNullOrEmpty(parent)) { p.ParentPath = Marshal.StringToHGlobalUni(parent); p.ParentType = TypeOf(3); }
         IntPtr handle;
         uint code = CreateVirtualDisk(ref type, path, 0, IntPtr.Zero, flags, 0, ref p, IntPtr.Zero, out handle);
         if (p.ParentPath != IntPtr.Zero) Marshal.FreeHGlobal(p.ParentPath);
@@ -535,7 +538,13 @@ function Save-File([string]$Path, [string]$Folder) {
     $isDisk = $Path -match '\.a?vhdx$'
     $stored = $name + $(if ($isDisk) { '.parts' } else { '' })
     $list = [System.Collections.Generic.List[object]]::new()
-    $file = [IO.File]::Open($Path, 'Open', 'Read', 'ReadWrite')
+    # A file that was just closed may be held a little longer.
+    for ($try = 0; ; $try++) {
+        try { $file = [IO.File]::Open($Path, 'Open', 'Read', 'ReadWrite'); break } catch {
+            if ($try -ge 20) { throw }
+            Start-Sleep -Milliseconds 250
+        }
+    }
     try {
         if (-not $isDisk -and $file.Length -gt 64MB) { throw 'the file is larger than 64 MB' }
         $parts = @(if ($isDisk) { Get-Parts $file } else { Part 0 $file.Length })
@@ -577,7 +586,7 @@ function Complete-Job($Result) {
 }
 
 # Seals an id as a backup program does: Windows makes a reference point of the VM.
-function New-ReferencePoint($Vm) {
+function New-ReferencePoint($Vm, [string]$Disk) {
     $space = 'root/virtualization/v2'
     $system = Get-CimInstance -Namespace $space -ClassName Msvm_ComputerSystem -Filter "Name='$($Vm.Id)'"
     $class = Get-CimClass -Namespace $space -ClassName Msvm_VirtualSystemReferencePointSettingData
@@ -594,6 +603,8 @@ function New-ReferencePoint($Vm) {
         }
         if ($made) { break }
     }
+    # Windows makes a checkpoint for it, which it merges away afterwards.
+    for ($i = 0; $i -lt 60 -and (Get-VMHardDiskDrive -VM $Vm).Path -ne $Disk; $i++) { Start-Sleep -Seconds 1 }
     foreach ($point in @(Get-CimInstance -Namespace $space -ClassName Msvm_VirtualSystemReferencePoint | Where-Object { $_.VirtualSystemIdentifier -eq "$($Vm.Id)" })) {
         foreach ($id in @($point.ResilientChangeTrackingIdentifiers)) { if ($id) { Note 'id' -Id $id } }
     }
@@ -689,6 +700,7 @@ function Invoke-Unclean($S, [string]$Folder) {
         $made = Invoke-CimMethod -ClassName Win32_ShadowCopy -MethodName Create -Arguments @{ Volume = $volume; Context = 'ClientAccessible' }
         if ($made.ReturnValue -ne 0) { throw "the shadow copy cannot be made: $($made.ReturnValue)" }
         $shadow = Get-CimInstance -ClassName Win32_ShadowCopy | Where-Object { $_.ID -eq $made.ShadowID }
+        if (-not $shadow) { throw 'the shadow copy cannot be found' }
         try {
             [void](cmd.exe /c mklink /d "$link" "$($shadow.DeviceObject)\")
             Save-Case 'attached' $disk $S.Size $S.Sector -From (Join-Path $link $Folder.Substring($volume.Length)) -NoAnswers
@@ -708,10 +720,10 @@ function Invoke-Vm($S, [string]$Folder) {
     $vm = New-VM -Name "rct-sample-$([Guid]::NewGuid())" -Generation 2 -NoVHD -MemoryStartupBytes 64MB -Path (Join-Path $Folder 'vm')
     try {
         Add-VMHardDiskDrive -VM $vm -Path $disk
-        Step 'first reference point' { New-ReferencePoint $vm }
+        Step 'first reference point' { New-ReferencePoint $vm $disk }
         Note-State $disk
         Write-Disk $disk (Get-Places $S.Size)
-        Step 'second reference point' { New-ReferencePoint $vm }
+        Step 'second reference point' { New-ReferencePoint $vm $disk }
         Note-State $disk
         Write-Disk $disk $later
         Note-State $disk
@@ -735,7 +747,7 @@ try {
                 'vm' { Invoke-Vm $s $folder }
                 default { Invoke-Disk $s $folder }
             }
-        }
+        } | Out-Null
     }
 } finally {
     # object: manifest
@@ -747,7 +759,7 @@ try {
         cases = @($cases.ToArray())
         errors = @($errors.ToArray())
     }
-    [IO.File]::WriteAllText((Join-Path $sample 'manifest.json'), (ConvertTo-Json -InputObject $manifest -Depth 8))
+    [IO.File]::WriteAllText((Join-Path $sample 'manifest.json'), (ConvertTo-Json -InputObject $manifest -Depth 12))
     # Only the folder that this run made. Every disk was detached when its handle was closed.
     Remove-Item -LiteralPath $work -Recurse -Force -ErrorAction Continue
 }
