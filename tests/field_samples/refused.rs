@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use vhdx_rct::ErrorKind;
 use vhdx_rct::field::{self, Sample};
-use vhdx_rct::{ErrorKind, RctId};
 use vhdx_rct_fixtures::pattern::Fill;
-use vhdx_rct_fixtures::rct::RctBuilder;
+use vhdx_rct_fixtures::rct::{Checksum, RctBuilder, id_text};
+use vhdx_rct_fixtures::rng::Rng;
 use vhdx_rct_fixtures::sample::{SampleCase, write_manifest};
+use vhdx_rct_fixtures::vhds::VhdsBuilder;
 use vhdx_rct_fixtures::vhdx::{Block, VhdxBuilder};
 
 const SIZE: u64 = 4 << 20;
@@ -125,7 +127,7 @@ fn a_table_of_which_a_part_is_missing_is_refused() {
     case.pack_whole("disk.vhdx.rct", &bytes).unwrap();
     // A table of a size that nobody packed: reading it must not cost what it claims.
     case.files[1].length = 1 << 43;
-    case.saw("tracked", &RctId::new(uuid::Uuid::nil(), 0).to_string());
+    case.saw("tracked", &id_text(uuid::Uuid::nil(), 0));
     write_manifest(folder.path(), &[case]).unwrap();
     let error = field::check(folder.path()).unwrap_err();
     assert!(error.to_string().contains("should be packed whole"), "{error}");
@@ -224,4 +226,47 @@ fn a_manifest_that_is_too_large_is_not_read() {
     file.set_len(65 << 20).unwrap();
     let error = field::check(folder.path()).unwrap_err();
     assert!(error.to_string().contains("at most"), "{error}");
+}
+
+/// Whatever the packed bytes: a report or an error, no panic, and no cost that they claim.
+#[test]
+fn damaged_packs_end_in_a_report_or_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut case = case(folder.path());
+    let table = folder.path().join("table.tmp");
+    RctBuilder::new(SIZE).with(3..7, 1).with(100..200, 2).write(&table).unwrap();
+    let table = fs::read(&table).unwrap();
+    case.pack_whole("disk.vhdx.rct", &table).unwrap();
+    let set = VhdsBuilder::new("disk.vhdx").bytes();
+    case.pack_whole("x.vhds", &set).unwrap();
+    case.saw("tracked", &id_text(uuid::Uuid::nil(), 0));
+    case.answered(&id_text(uuid::Uuid::nil(), 0), &[0..16 << 10]);
+    let disk = folder.path().join("case").join(&case.files[0].stored);
+    write_manifest(folder.path(), &[case]).unwrap();
+    field::check(folder.path()).unwrap();
+    let files = [
+        (disk.clone(), fs::read(&disk).unwrap()),
+        (folder.path().join("case/disk.vhdx.rct"), table),
+        (folder.path().join("case/x.vhds"), set),
+    ];
+    let (mut rng, mut reports) = (Rng::new(1), 0);
+    for round in 0..600 {
+        let (path, good) = &files[round % files.len()];
+        let mut bytes = good.clone();
+        // Where something stands, or right behind it, as small, large and random numbers.
+        let used = bytes.iter().enumerate().filter(|(_, byte)| **byte != 0);
+        let used: Vec<usize> = used.map(|(at, _)| at).collect();
+        let at = (used[rng.below(used.len() as u64) as usize] / 4 * 4).min(bytes.len() - 8);
+        let value = rng.pick(&[0, 1, u64::MAX, 1 << 31, 1 << 63, rng.clone().next_u64()]);
+        bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        if path.ends_with("disk.vhdx.rct") {
+            for page in [0x1000, 0x5000, 0x9000] {
+                Checksum::At4From8.store(&mut bytes[page..page + 4096]);
+            }
+        }
+        fs::write(path, &bytes).unwrap();
+        reports += usize::from(field::check(folder.path()).is_ok());
+        fs::write(path, good).unwrap();
+    }
+    assert!((100..600).contains(&reports), "{reports} of 600 gave a report");
 }

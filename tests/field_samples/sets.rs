@@ -2,9 +2,10 @@
 
 use super::verdicts::{SIZE, check, names, put};
 use vhdx_rct::field::{SampleReport, Verdict};
+use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::sample::SampleCase;
 use vhdx_rct_fixtures::vhds::VhdsBuilder;
-use vhdx_rct_fixtures::vhdx::VhdxBuilder;
+use vhdx_rct_fixtures::vhdx::{Block, ParentLocator, VhdxBuilder};
 
 /// A set with its active file, as the host has it; `edit` spoils its bytes.
 fn set(snapshots: usize, edit: impl FnOnce(&mut Vec<u8>)) -> SampleReport {
@@ -49,4 +50,32 @@ fn a_set_confirms_or_contradicts_its_facts() {
             report.facts
         );
     }
+}
+
+/// A set with a frozen file and an active one over it; the host says that this changed since.
+fn since_a_snapshot(host: std::ops::Range<u64>) -> Verdict {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = uuid::Uuid::from_u128(0x51AB);
+    let mut case = SampleCase::new(folder.path(), "set", "set.vhds", SIZE).unwrap();
+    let disk = |seed| VhdxBuilder::new(SIZE).seed(seed).disk_id(uuid::Uuid::from_u128(1));
+    let frozen = format!("set_{snapshot}.avhdx");
+    let place = case.pack_disk(&frozen, &disk(1)).unwrap();
+    let locator = ParentLocator::new(place.data_write_guid).relative(&format!(r".\{frozen}"));
+    let written = Block::Partial { sectors: vec![8..16], fill: Fill(1) };
+    case.pack_disk("active.avhdx", &disk(2).parent(locator).block(1, written)).unwrap();
+    case.saw("snapshot", &snapshot.to_string());
+    case.wrote((1 << 20) + 4096..(1 << 20) + 8192);
+    let set = VhdsBuilder::new("active.avhdx").data_extra(64, b"snapshot");
+    case.pack_whole("set.vhds", &set.bytes()).unwrap();
+    case.answered(&snapshot.to_string(), &[host]);
+    let report = check(folder.path(), &[case]);
+    report.facts.iter().find(|fact| fact.fact.name == "changes").unwrap().verdict
+}
+
+#[test]
+fn what_changed_since_a_snapshot_is_held_against_the_host() {
+    let start = (1 << 20) + 4096;
+    assert_eq!(since_a_snapshot(start..start + 4096), Verdict::Confirmed);
+    assert_eq!(since_a_snapshot(start..start + 8192), Verdict::Contradicted, "less here");
+    assert_eq!(since_a_snapshot(start..start + 512), Verdict::Contradicted, "more here");
 }

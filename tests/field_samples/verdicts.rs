@@ -179,9 +179,17 @@ const SPOILT: &[(&str, bool, &[&str], Spoil)] = &[
     ("no offset page", false, &["offset-table", "offset-pages"], |table, _| {
         put(table, 0x9000, b"none")
     }),
+    ("an offset page's checksum", false, &["offset-page"], |table, _| table[0x9004] ^= 1),
     ("an offset page with another index", false, &["offset-page"], |table, _| {
         put(table, 0x9008, &3_u32.to_le_bytes());
         rct::Checksum::At4From8.store(&mut table[0x9000..0xA000]);
+    }),
+    // The last chunk's page is the first chunk's too; what is asked does not matter here.
+    ("a page named twice", false, &["entry-detailed"], |table, answers| {
+        let first = table[0x900C..0x9010].to_vec();
+        put(table, 0x9014, &first);
+        rct::Checksum::At4From8.store(&mut table[0x9000..0xA000]);
+        answers.clear();
     }),
     ("an entry beyond the file", false, &["entry-detailed"], |table, _| {
         put(table, 0x900C, &(-5000_i32).to_le_bytes());
