@@ -47,12 +47,13 @@ pub(super) fn until(ranges: &[ByteRange], end: u64) -> Vec<ByteRange> {
     cut.map(|range| ByteRange::from(range.offset..range.end().min(end))).collect()
 }
 
-/// The first of them, and how many there are, for a sentence.
+/// How much they are and where the first is, for a sentence.
 pub(super) fn told(ranges: &[ByteRange]) -> String {
     let total: u64 = ranges.iter().fold(0, |sum, range| sum.saturating_add(range.length));
-    match ranges.first() {
-        None => "nothing".into(),
-        Some(first) => format!(
+    match ranges {
+        [] => "nothing".into(),
+        [only] => format!("{} bytes at {}", only.length, only.offset),
+        [first, ..] => format!(
             "{total} bytes in {} ranges, the first {} bytes at {}",
             ranges.len(),
             first.length,

@@ -44,7 +44,15 @@ pub(super) struct Manifest {
     pub origin: Origin,
     pub windows: String,
     pub cases: Vec<CaseEntry>,
-    pub failed_steps: Vec<String>,
+    pub failed_steps: Vec<FailedStep>,
+}
+
+/// A step that failed on the host.
+pub(super) struct FailedStep {
+    /// A sentence.
+    pub text: String,
+    /// Is a file missing from the sample for it?
+    pub is_packing: bool,
 }
 
 pub(super) struct CaseEntry {
@@ -208,9 +216,13 @@ impl Manifest {
     }
 }
 
-fn failed_step(object: &Object) -> Result<String> {
+fn failed_step(object: &Object) -> Result<FailedStep> {
     let of = |name| Ok::<_, Error>(printable(&object.some_text(name)?));
-    Ok(format!("{}, {}: {}", of("scenario")?, of("step")?, of("message")?))
+    let step = of("step")?;
+    Ok(FailedStep {
+        text: format!("{}, {step}: {}", of("scenario")?, of("message")?),
+        is_packing: step.starts_with("pack "),
+    })
 }
 
 fn case(object: &Object) -> Result<CaseEntry> {

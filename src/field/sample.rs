@@ -93,8 +93,13 @@ impl Sample {
     }
 
     /// The steps that failed on the host, a sentence each.
-    pub fn failed_steps(&self) -> &[String] {
-        &self.manifest.failed_steps
+    pub fn failed_steps(&self) -> impl Iterator<Item = &str> {
+        self.manifest.failed_steps.iter().map(|step| step.text.as_str())
+    }
+
+    /// Has it every file that the host had?
+    pub(super) fn is_whole(&self) -> bool {
+        !self.manifest.failed_steps.iter().any(|step| step.is_packing)
     }
 
     /// Its cases, in the order in which they were made.

@@ -7,6 +7,8 @@
 //! answer. [`FACTS`] is the same as a value.
 //!
 #![doc = include_str!("facts.md")]
+//!
+//! [`field`](crate::field) has the layout as a table, what is still open, and what would settle it.
 
 mod header;
 mod id;

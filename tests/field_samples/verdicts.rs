@@ -237,7 +237,7 @@ fn what_does_not_fit_contradicts_the_fact_that_is_concerned() {
 fn what_was_written_must_be_in_both_answers() {
     let mut life = Life::new();
     let (table, record) = (life.table(), life.record());
-    life.case.wrote(20 * MB..20 * MB + 512);
+    life.case.wrote(36 * MB..36 * MB + 512);
     life.case.wrote(0..512);
     let report = life.check(&table, &record);
     assert_eq!(names(&report, "rct", Verdict::Contradicted), ["changed"]);
@@ -257,6 +257,12 @@ fn a_disk_that_is_tracked_without_a_table_contradicts_the_names() {
     let life = Life::new();
     let report = check(life.folder.path(), &[life.case]);
     assert_eq!(names(&report, "rct", Verdict::Contradicted), ["names"]);
+    // A file that could not be packed is no evidence that there was none.
+    let manifest = life.folder.path().join("manifest.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replace("a step", "pack disk.vhdx.rct")).unwrap();
+    let report = field::check(life.folder.path()).unwrap().remove(0);
+    assert_eq!(names(&report, "rct", Verdict::Contradicted), [""; 0]);
 
     let mut life = Life::new();
     let table = life.table();
