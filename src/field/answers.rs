@@ -3,7 +3,7 @@
 
 use super::compare::{coalesced, minus, told, until};
 use super::ledger::{Entries, Ledger};
-use super::manifest::{Answer, Event};
+use super::manifest::{Answer, Event, printable};
 use super::sample::Case;
 use crate::changes::{ChangeQuery, Limit};
 use crate::error::{Error, ErrorKind, Result};
@@ -18,8 +18,8 @@ const GROUP: [&str; 3] = ["changed", "unit-size", "resolve"];
 pub(super) fn judge(case: &Case, tables: &[(String, Probe)], ledger: &mut Ledger) -> Result<()> {
     for answer in &case.entry.answers {
         let target = answer.target.as_ref().map(|id| format!(" to {id}")).unwrap_or_default();
-        let since: String = answer.since.chars().filter(|c| !c.is_control()).collect();
-        let place = format!("{}: {} since {since}{target}", case.name(), answer.method);
+        let place = format!("{}: {} since {}{target}", case.name(), answer.method, answer.since);
+        let place = printable(&place);
         let format = if RctId::is_meant_by(&answer.since) { "rct" } else { "vhds" };
         let mut book = ledger.about(format, &place);
         let Some(limit) = limit(answer, &mut book) else { continue };

@@ -304,7 +304,11 @@ fn range(object: &Object, offset: u64, length: u64) -> Result<ByteRange> {
 fn plain(object: &Object, name: &str) -> Result<String> {
     let text = object.some_text(name)?;
     let bad_char = |c: char| c.is_control() || "/\\:*?\"<>|".contains(c);
-    if text.is_empty() || text.len() > 255 || text.contains(bad_char) || text.ends_with(['.', ' '])
+    if text.is_empty()
+        || text.len() > 255
+        || text.contains(bad_char)
+        || text.ends_with(['.', ' '])
+        || is_device(&text)
     {
         let what = format!("should be a plain file name and is \"{}\"", text.escape_debug());
         return Err(bad(&object.at(name), &what));
@@ -312,7 +316,15 @@ fn plain(object: &Object, name: &str) -> Result<String> {
     Ok(text)
 }
 
+/// Does Windows take the name for a device, whatever its extension?
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
+    let numbered = stem.strip_prefix("COM").or(stem.strip_prefix("LPT"));
+    ["CON", "PRN", "AUX", "NUL"].contains(&stem.as_str())
+        || numbered.is_some_and(|rest| rest.chars().count() == 1)
+}
+
 /// Text of a stranger, fit for a terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -8,7 +8,7 @@ use vhdx_rct::field::SCHEMA;
 use vhdx_rct::vhdx::Vhdx;
 use vhdx_rct::{rct, vhd_set};
 
-fn script() -> String {
+pub fn script() -> String {
     fs::read_to_string(root().join("testdata/hyper-v/collect.ps1")).unwrap()
 }
 
@@ -63,133 +63,6 @@ fn the_script_packs_by_the_crates_constants() {
     assert!(script.contains("[long]$ratio = 8388608 * $sector / $blockSize"));
     let (sector, block) = (disk.metadata().logical_sector_size, disk.metadata().block_size);
     assert_eq!(disk.bat_shape().chunk_ratio, 8388608 * u64::from(sector) / u64::from(block));
-}
-
-/// What virtdisk.h declares, as Microsoft documents it, laid out by the compiler; pointers have
-/// 64 bits on every host.
-mod virtdisk {
-    type Guid = [u32; 4];
-
-    #[repr(C)]
-    pub struct StorageType(u32, Guid);
-
-    #[repr(C)]
-    pub struct Open2 {
-        pub version: i32,
-        pub get_info_only: i32,
-        pub read_only: i32,
-        pub resiliency_guid: Guid,
-        snapshot_id: Guid, // of version 3
-    }
-
-    #[repr(C)]
-    pub struct Create4 {
-        pub version: i32,
-        pub body: Create4Body,
-    }
-
-    #[repr(C)]
-    pub struct Create4Body {
-        pub unique_id: Guid,
-        pub maximum_size: u64,
-        pub block_size: u32,
-        pub sector_size: u32,
-        pub physical_sector_size: u32,
-        pub parent_path: u64,
-        pub source_path: u64,
-        pub open_flags: u32,
-        pub parent_type: StorageType,
-        pub source_type: StorageType,
-        pub resiliency_guid: Guid,
-        source_limit_path: u64,
-        backing_type: StorageType,
-        pmem_type: Guid,
-        data_alignment: u64,
-    }
-
-    #[repr(C)]
-    pub struct SetInfo {
-        pub version: i32,
-        pub body: SetInfoBody,
-    }
-
-    /// The largest member has a GUID and a pointer.
-    #[repr(C)]
-    pub union SetInfoBody {
-        pub change_tracking_enabled: i32,
-        parent_locator: (Guid, u64),
-    }
-
-    #[repr(C)]
-    pub struct Merge2(pub i32, pub u32, u32);
-}
-
-#[test]
-fn the_scripts_structures_are_laid_out_as_a_compiler_does() {
-    use std::mem::{offset_of, size_of};
-    use virtdisk::*;
-    let body = offset_of!(Create4, body);
-    let expected = [
-        (
-            "OpenParameters",
-            size_of::<Open2>(),
-            vec![
-                ("Version", offset_of!(Open2, version)),
-                ("First", offset_of!(Open2, get_info_only)),
-                ("ReadOnly", offset_of!(Open2, read_only)),
-                ("ResiliencyGuid", offset_of!(Open2, resiliency_guid)),
-            ],
-        ),
-        (
-            "CreateParameters",
-            size_of::<Create4>(),
-            vec![
-                ("Version", offset_of!(Create4, version)),
-                ("UniqueId", body + offset_of!(Create4Body, unique_id)),
-                ("MaximumSize", body + offset_of!(Create4Body, maximum_size)),
-                ("BlockSizeInBytes", body + offset_of!(Create4Body, block_size)),
-                ("SectorSizeInBytes", body + offset_of!(Create4Body, sector_size)),
-                ("PhysicalSectorSizeInBytes", body + offset_of!(Create4Body, physical_sector_size)),
-                ("ParentPath", body + offset_of!(Create4Body, parent_path)),
-                ("SourcePath", body + offset_of!(Create4Body, source_path)),
-                ("OpenFlags", body + offset_of!(Create4Body, open_flags)),
-                ("ParentType", body + offset_of!(Create4Body, parent_type)),
-                ("SourceType", body + offset_of!(Create4Body, source_type)),
-                ("ResiliencyGuid", body + offset_of!(Create4Body, resiliency_guid)),
-            ],
-        ),
-        (
-            "SetInfo",
-            size_of::<SetInfo>(),
-            vec![
-                ("Version", offset_of!(SetInfo, version)),
-                ("ChangeTrackingEnabled", offset_of!(SetInfo, body)),
-            ],
-        ),
-        (
-            "MergeParameters",
-            size_of::<Merge2>(),
-            vec![("Version", offset_of!(Merge2, 0)), ("MergeDepth", offset_of!(Merge2, 1))],
-        ),
-    ];
-    let script = script();
-    for (name, size, fields) in expected {
-        let (before, after) = script.split_once(&format!("public struct {name}\n")).unwrap();
-        let layout = before.trim_end().lines().last().unwrap();
-        assert!(
-            layout.contains(&format!("LayoutKind.Explicit, Size = {size})")),
-            "{name}: {layout}"
-        );
-        let (inside, _) = after.split_once("    }\n").unwrap();
-        let found: Vec<(&str, usize)> = inside
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("[FieldOffset(")?.split_once(")]"))
-            .map(|(at, rest)| {
-                (rest.trim_end_matches(';').rsplit(' ').next().unwrap(), at.parse().unwrap())
-            })
-            .collect();
-        assert_eq!(found, fields, "{name}");
-    }
 }
 
 #[test]

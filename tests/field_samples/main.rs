@@ -10,6 +10,7 @@ mod kit;
 mod refused;
 mod sets;
 mod verdicts;
+mod virtdisk;
 
 use common::{file_sha256, skip};
 use serde_json::Value;

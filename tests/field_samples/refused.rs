@@ -57,6 +57,9 @@ fn names_that_lead_elsewhere_are_refused() {
         "",
         "a\0b",
         "nul ",
+        "NUL",
+        "con.vhdx",
+        "Com1.rct",
         r"\\server\share",
     ];
     for name in names {
@@ -269,4 +272,27 @@ fn damaged_packs_end_in_a_report_or_an_error() {
         fs::write(path, good).unwrap();
     }
     assert!((50..300).contains(&reports), "{reports} of 300 gave a report");
+}
+
+#[test]
+fn a_strangers_text_does_not_reach_the_terminal_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut case = case(folder.path());
+    let table = folder.path().join("table.tmp");
+    RctBuilder::new(SIZE).write(&table).unwrap();
+    case.pack_whole("disk.vhdx.rct", &fs::read(&table).unwrap()).unwrap();
+    case.refused("rctXESC", "refusedESC");
+    case.refused(&id_text(uuid::Uuid::nil(), 0), "refusedESC");
+    case.answers[1].target = "targetESC".into();
+    write_manifest(folder.path(), &[case]).unwrap();
+    let manifest = folder.path().join("manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let text = text.replace("ESC", "\\u001b[2J").replace("no Windows", "no\\u0007Windows");
+    fs::write(&manifest, text).unwrap();
+    let report = field::check(folder.path()).unwrap().remove(0);
+    let evidence = report.facts.iter().flat_map(|fact| &fact.evidence).map(|e| e.text.as_str());
+    let texts: Vec<&str> = evidence.chain([report.windows.as_str()]).collect();
+    assert!(texts.iter().any(|text| text.contains("rctX [2J")), "{texts:#?}");
+    assert!(texts.iter().any(|text| text.contains("target [2J")), "{texts:#?}");
+    assert!(!texts.iter().any(|text| text.contains(char::is_control)), "{texts:#?}");
 }
