@@ -76,8 +76,9 @@
 //! # Formats
 //!
 //! VHDX is read as [MS-VHDX] specifies it. Microsoft describes neither `.rct` nor `.vhds`:
-//! [`rct::FACTS`] lists what is known of the former and how surely, and [`rct::inspect`] and
-//! [`vhd_set::inspect`] show what a file really holds.
+//! [`rct::FACTS`] and [`vhd_set::FACTS`] list what is known of them and how surely,
+//! [`rct::inspect`] and [`vhd_set::inspect`] show what a file really holds, and [`field`] holds
+//! the facts against samples of real hosts.
 //!
 //! # Features
 //!
@@ -96,6 +97,8 @@ mod chain;
 mod changes;
 mod error;
 mod extent;
+mod fact;
+pub mod field;
 mod inspect;
 mod mask;
 mod query;

@@ -111,7 +111,8 @@ fn pieces_make_the_answer() {
 fn failures_have_their_codes_and_texts() {
     let child = testdata("child.avhdx");
     let path = child.as_bytes();
-    let cases: [(&[u8], &[u8], Option<&str>, (u64, u64), usize, ReturnValue, u32); 7] = [
+    type Case<'a> = (&'a [u8], &'a [u8], Option<&'a str>, (u64, u64), usize, ReturnValue, u32);
+    let cases: [Case<'_>; 7] = [
         (b"/nowhere", b"*", None, (0, 0), 1, ReturnValue::FileNotFound, 0),
         (path, b"rctX:1", None, (0, 0), 1, ReturnValue::InvalidParameter, 0xC03A_0029),
         (path, b"\xFF", None, (0, 0), 1, ReturnValue::InvalidParameter, 0),

@@ -6,7 +6,10 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use vhdx_rct_fixtures::rct::{Tracked, id_text};
+use vhdx_rct_fixtures::sample::{SampleCase, write_manifest};
 use vhdx_rct_fixtures::testdata;
+use vhdx_rct_fixtures::vhdx::VhdxBuilder;
 
 const TRACKED: &str = "rctX:e6fd24a8:8ef8:4a21:9394:f28867b17470:00000001";
 
@@ -282,4 +285,63 @@ fn map_completions_and_manual() {
     }
     let manual = ok(&["man"]);
     assert!(manual.contains("\\-\\-since") && manual.contains("COMMAND SYNC"), "{manual}");
+}
+
+/// A host's sample of one case, whose host answers so.
+fn sample(folder: &Path, answer: std::ops::Range<u64>) {
+    const SIZE: u64 = 4 << 20;
+    let mut case = SampleCase::new(folder, "case", "disk.vhdx", SIZE).unwrap();
+    case.pack_disk("disk.vhdx", &VhdxBuilder::new(SIZE)).unwrap();
+    let mut tracked = Tracked::new(SIZE, 1);
+    let (branch, number) = tracked.current_id();
+    tracked.write(65536..69632);
+    let table = folder.join("table.tmp");
+    tracked.builder().write(&table).unwrap();
+    case.pack_whole("disk.vhdx.rct", &fs::read(table).unwrap()).unwrap();
+    case.answered(&id_text(branch, number), &[answer]);
+    write_manifest(folder, &[case]).unwrap();
+}
+
+#[test]
+fn inspect_tells_what_a_sample_says_of_each_fact() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    sample(folder.path(), 65536..81920);
+    let text = ok(&["inspect", "--sample", path]);
+    assert!(text.contains("HAND-MADE"), "{text}");
+    assert!(text.contains("rct unit-size: confirmed (a unit is 16 KB"), "{text}");
+    assert!(text.contains("+ case/disk.vhdx.rct: 256 units of 16384 bytes"), "{text}");
+    assert!(text.contains("failed on the host: none, a step: that failed"), "{text}");
+    assert!(text.contains("rct lazy: open") && text.contains(" 0 contradicted, "), "{text}");
+    let reports = json(&["inspect", "--sample", path, "--format", "json"]);
+    assert_eq!(reports[0]["Origin"], "hand-made");
+    let facts = reports[0]["Facts"].as_array().unwrap();
+    let changed = facts.iter().find(|fact| fact["Name"] == "changed").unwrap();
+    assert_eq!((&changed["Format"], &changed["Verdict"]), (&"rct".into(), &"confirmed".into()));
+    assert_eq!(changed["Evidence"][0]["Grave"], false);
+
+    // A host that has more, and one that has less.
+    for (answer, expected) in
+        [(49152..81920, "CONTRADICTED, a backup"), (65536..69632, "changed: contradicted")]
+    {
+        sample(folder.path(), answer);
+        let output = run(&["inspect", "--sample", path]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stderr.is_empty(), "all is told on standard output");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(expected), "{text}");
+        let output = run(&["inspect", "--sample", path, "--format", "json"]);
+        assert_eq!(output.status.code(), Some(1));
+        let reports: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(reports.as_array().unwrap().len(), 1);
+    }
+
+    fs::write(folder.path().join("manifest.json"), "{}").unwrap();
+    let output = run(&["inspect", "--sample", path]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("manifest.json: the manifest lacks its member"), "{error}");
+    for wrong in [&["inspect"][..], &["inspect", "child.avhdx.rct", "--sample", path]] {
+        assert_eq!(run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
 }

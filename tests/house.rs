@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use vhdx_rct::rct::FACTS;
+use vhdx_rct::rct::{self, Fact};
+use vhdx_rct::vhd_set;
 
 const MAX_FILE: usize = 400;
 const MAX_FUNCTION: usize = 60;
 
 /// Rooms from the cellar up; a room uses those before it and no other.
-const ROOMS: [&str; 14] = [
-    "bytes", "error", "range", "mask", "extent", "source", "inspect", "vhdx", "chain", "rct",
-    "vhd_set", "query", "changes", "capi",
+const ROOMS: [&str; 16] = [
+    "bytes", "fact", "error", "range", "mask", "extent", "source", "inspect", "vhdx", "chain",
+    "rct", "vhd_set", "query", "changes", "field", "capi",
 ];
 
 fn root() -> &'static Path {
@@ -159,24 +160,30 @@ fn code_for_one_machine_stays_in_few_places() {
     assert!(found > 5, "only {found} lines were seen: is the check looking?");
 }
 
-/// The tables of what is known of `.rct`, in the README and in the documentation, are the
-/// layout module's facts.
-#[test]
-fn the_tables_of_facts_are_the_layouts() {
-    let rows: String = FACTS
+/// Facts as a table.
+fn table(facts: &[Fact]) -> String {
+    let rows: String = facts
         .iter()
         .map(|fact| {
             let confidence = format!("{:?}", fact.confidence).to_lowercase();
             format!("| {} | {confidence} | {} |\n", fact.name, fact.statement)
         })
         .collect();
-    let table = format!("| fact | confidence | |\n| --- | --- | --- |\n{rows}");
-    let page = fs::read_to_string(root().join("src/rct/facts.md")).unwrap();
-    assert_eq!(page, table, "src/rct/facts.md should be this table");
+    format!("| fact | confidence | |\n| --- | --- | --- |\n{rows}")
+}
+
+/// The tables of what is known of `.rct` and `.vhds`, in the README and in the documentation,
+/// are the layout modules' facts.
+#[test]
+fn the_tables_of_facts_are_the_layouts() {
+    for (room, facts) in [("rct", rct::FACTS), ("vhd_set", vhd_set::FACTS)] {
+        let page = fs::read_to_string(root().join("src").join(room).join("facts.md")).unwrap();
+        assert_eq!(page, table(facts), "src/{room}/facts.md should be this table");
+    }
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let (_, rest) = readme.split_once("<!-- facts -->\n").unwrap();
     let (shown, _) = rest.split_once("<!-- end of facts -->").unwrap();
-    assert_eq!(shown, table, "the README's table should be this one");
+    assert_eq!(shown, table(rct::FACTS), "the README's table should be this one");
 }
 
 /// The shipped fixtures are what their program makes.

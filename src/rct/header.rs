@@ -109,7 +109,7 @@ impl TableHeader {
     }
 
     /// Does this file know the id?
-    pub(super) fn knows(&self, id: RctId) -> bool {
+    pub(crate) fn knows(&self, id: RctId) -> bool {
         self.numbers().any(|(branch, numbers)| branch == id.branch && numbers.contains(&id.number))
     }
 }

@@ -4,36 +4,9 @@
 //! [`FACTS`] carries each with its confidence; the README's table is checked against it. All
 //! integers are little-endian, GUIDs mixed-endian as in VHDX.
 
-/// How sure a fact is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Confidence {
-    /// Read in a published analysis of the Windows driver.
-    Published,
-    /// Derived from numbers in one, or from the sizes of real files.
-    Derived,
-    /// Assumed, so chosen that being wrong means a refusal and not a wrong answer.
-    Assumed,
-}
-
-/// One fact about the `.rct` format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Fact {
-    /// A short name, for reports.
-    pub name: &'static str,
-    /// How sure it is.
-    pub confidence: Confidence,
-    /// The fact, in one sentence.
-    pub statement: &'static str,
-}
-
-const fn fact(name: &'static str, confidence: Confidence, statement: &'static str) -> Fact {
-    Fact { name, confidence, statement }
-}
-
 use crate::bytes::checksum;
-use Confidence::{Assumed, Derived, Published};
+use crate::fact::Confidence::{Assumed, Derived, Published};
+use crate::fact::{Fact, fact};
 
 /// Every fact that this crate's reading of `.rct` files rests on.
 pub const FACTS: &[Fact] = &[

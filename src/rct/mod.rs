@@ -7,17 +7,23 @@
 //! answer. [`FACTS`] is the same as a value.
 //!
 #![doc = include_str!("facts.md")]
+//!
+//! [`field`](crate::field) has the layout as a table, what is still open, and what would settle it.
 
 mod header;
 mod id;
 mod inspect;
 mod layout;
+mod probe;
 mod table;
 
+pub use crate::fact::{Confidence, Fact};
 pub use header::{Branch, TableHeader};
 pub use id::RctId;
 pub use inspect::inspect;
-pub use layout::{Confidence, FACTS, Fact};
+pub use layout::FACTS;
+pub(crate) use layout::unit_size;
+pub(crate) use probe::{HeaderCopy, Probe, probe};
 pub(crate) use table::NewerThan;
 
 use crate::chain::{Access, Chain};

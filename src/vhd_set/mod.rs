@@ -5,9 +5,12 @@ mod catalogue;
 mod file;
 mod inspect;
 mod layout;
+mod probe;
 mod resolve;
 
 pub use catalogue::{Snapshot, SnapshotCatalogue};
 pub use file::VhdSet;
 pub use inspect::inspect;
+pub use layout::FACTS;
+pub(crate) use probe::probe;
 pub(crate) use resolve::{SetLimit, SetReader, Snapshots};

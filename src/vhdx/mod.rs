@@ -11,6 +11,7 @@ mod locator;
 mod log;
 mod masks;
 mod metadata;
+mod parts;
 mod region;
 
 pub use bat::BatShape;
@@ -19,6 +20,7 @@ pub(crate) use extents::{Extents, Grain};
 pub use header::{CopyState, Header};
 pub use locator::ParentLocator;
 pub use metadata::Metadata;
+pub(crate) use parts::Block;
 pub use region::Region;
 
 use crate::error::{ErrorKind, Result};

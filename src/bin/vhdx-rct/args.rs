@@ -24,7 +24,7 @@ pub enum Command {
     Sync(SyncArgs),
     /// Draw a picture of what changed
     Map(MapArgs),
-    /// Show the raw structures of a .rct or .vhds file, for format research
+    /// Show the raw structures of a .rct or .vhds file, or check a host's sample, for format research
     Inspect(InspectArgs),
     /// Print a completion script for a shell
     Completions {
@@ -145,7 +145,13 @@ pub struct MapArgs {
 #[derive(Group)]
 pub struct InspectArgs {
     /// A .rct or .vhds file
-    pub file: PathBuf,
+    #[arg(required_unless_present = "sample")]
+    pub file: Option<PathBuf>,
+    /// Instead of showing a file: hold what is known of the formats against the sample of a
+    /// Hyper-V host in this folder, or against each of those in it; exit status 1 where a fact
+    /// is contradicted
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    pub sample: Option<PathBuf>,
     /// How to write the answer
     #[arg(long, value_enum, default_value = "text")]
     pub format: TextFormat,

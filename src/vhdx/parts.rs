@@ -1,0 +1,73 @@
+//! Which parts of a file hold no payload: what a stranger can hand over without handing over
+//! what is on the disk.
+
+use super::Vhdx;
+use super::bat::Payload;
+use super::layout::*;
+use crate::error::Result;
+use crate::range::ByteRange;
+use crate::source::Window;
+use byteorder::{ByteOrder, LittleEndian};
+
+/// A block that the BAT places in the file.
+pub(crate) enum Block {
+    Payload(ByteRange),
+    Bitmap(ByteRange),
+}
+
+impl Vhdx {
+    /// The parts of the file, in bytes, from which every question about changes can be answered
+    /// and that hold no payload: the header section, the log, the BAT, the metadata region and
+    /// the sector bitmap blocks. Sorted by offset, none overlapping.
+    ///
+    /// # Errors
+    /// As reading the BAT: an entry that contradicts the format or the file.
+    pub fn metadata_parts(&self) -> Result<Vec<ByteRange>> {
+        let mut parts = vec![ByteRange::from(0..HEADER_SECTION)];
+        if self.header.log_length > 0 {
+            let end = self.header.log_offset.saturating_add(self.header.log_length);
+            parts.push(ByteRange::from(self.header.log_offset..end));
+        }
+        for region in [&self.regions.bat, &self.regions.metadata] {
+            parts.push(ByteRange::from(region.offset..region.end()));
+        }
+        self.blocks(|block| {
+            if let Block::Bitmap(place) = block {
+                parts.push(place);
+            }
+            Ok(())
+        })?;
+        parts.sort_unstable();
+        Ok(parts)
+    }
+
+    /// Tells every block that the BAT places in the file, in the BAT's order.
+    pub(crate) fn blocks(&self, mut tell: impl FnMut(Block) -> Result<()>) -> Result<()> {
+        let start = self.regions.bat.offset;
+        let end = start + self.shape.entries * BAT_ENTRY;
+        let mut window = Window::new("the BAT", start, end);
+        for index in 0..self.shape.entries {
+            let bytes = window.bytes(&self.file, start + index * BAT_ENTRY, BAT_ENTRY, end)?;
+            let entry = LittleEndian::read_u64(bytes);
+            let chunk = index / (self.shape.chunk_ratio + 1);
+            if index == self.shape.bitmap_entry(chunk) {
+                // Means nothing in a file without a parent.
+                if self.metadata.has_parent()
+                    && let Some(offset) = self.bitmap(entry, chunk)?
+                {
+                    tell(Block::Bitmap(ByteRange { offset, length: BITMAP_BLOCK }))?;
+                }
+                continue;
+            }
+            let block = index - chunk;
+            if block < self.shape.payload_blocks
+                && let Payload::Full(offset) | Payload::Partial(offset) =
+                    self.payload(entry, block)?
+            {
+                let length = self.metadata.block_size.into();
+                tell(Block::Payload(ByteRange { offset, length }))?;
+            }
+        }
+        Ok(())
+    }
+}

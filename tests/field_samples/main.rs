@@ -1,0 +1,73 @@
+//! Samples of Hyper-V hosts against every fact of the undocumented formats: real ones, where
+//! there are some, and hand-made ones that show each outcome of the check.
+#![allow(clippy::single_range_in_vec_init)] // a list of one range of bytes is meant as such
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod images;
+mod kit;
+mod refused;
+mod sets;
+mod verdicts;
+mod virtdisk;
+
+use common::{file_sha256, skip};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use vhdx_rct::field::{self, Origin, Sample, Verdict};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// No sample of a real host contradicts a fact; where one does, the layouts are to be changed.
+#[test]
+fn no_real_sample_contradicts_a_fact() {
+    let folder = std::env::var_os("VHDX_FIELD_SAMPLES").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| root().join("testdata/hyper-v/samples"));
+    let found = if folder.exists() { Sample::find(&folder).unwrap() } else { Vec::new() };
+    if found.is_empty() {
+        skip(&format!(
+            "field samples: {} has no sample of a real host yet; testdata/hyper-v/README.md says how to make one",
+            folder.display()
+        ));
+        return;
+    }
+    packs_are_those_of_the_host(&found);
+    let mut contradictions = Vec::new();
+    for report in field::check(&folder).unwrap() {
+        let name = report.folder.display().to_string();
+        let hand_made =
+            if report.origin == Origin::HandMade { ", hand-made: no evidence" } else { "" };
+        println!("{name}: {}{hand_made}", report.windows);
+        for fact in &report.facts {
+            println!(
+                "  {} {}: {:?} {:?}",
+                fact.format, fact.fact.name, fact.verdict, fact.evidence
+            );
+            if fact.verdict == Verdict::Contradicted {
+                contradictions.push(format!("{name}: {} {}", fact.format, fact.fact.name));
+            }
+        }
+    }
+    assert!(contradictions.is_empty(), "the facts need another look: {contradictions:#?}");
+}
+
+/// Each pack has the sum that the host took of it, where it took one.
+fn packs_are_those_of_the_host(samples: &[PathBuf]) {
+    for sample in samples {
+        let text = fs::read_to_string(sample.join("manifest.json")).unwrap();
+        let manifest: Value = serde_json::from_str(text.trim_start_matches('\u{FEFF}')).unwrap();
+        for case in manifest["cases"].as_array().unwrap() {
+            let folder = sample.join(case["name"].as_str().unwrap());
+            for file in case["files"].as_array().unwrap() {
+                let stored = folder.join(file["stored"].as_str().unwrap());
+                if let Some(sum) = file["sha256"].as_str() {
+                    assert_eq!(file_sha256(&stored), sum, "{}", stored.display());
+                }
+            }
+        }
+    }
+}
