@@ -255,7 +255,7 @@ fn random(seed: u64) -> Series {
     let child = rng.one_in(2);
     let announce = rng.pick(&BOTH);
     // Most begin near the log's end.
-    let ring = MB - rng.pick(&[1, 2, 3, 4, 100]) * PAGE;
+    let ring = MB - rng.pick(&[1, 2, 2, 3, 5]) * PAGE;
     let mut series = Series::new(3 * MB, child, announce, ring);
     let writer = &mut series.writer;
     // By block: how many of its sectors were used, all of them where it is full.
