@@ -9,6 +9,7 @@ mod bounds;
 mod chains;
 mod files;
 mod flips;
+mod json;
 mod log;
 mod media;
 #[cfg(unix)]
