@@ -2,7 +2,7 @@
 //! its own GUIDs and its own parent's name put in while it is read.
 
 use super::image::Image;
-use super::memory::{Patched, without_dots};
+use super::memory::Patched;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 use vhdx_rct::source::{Source, Storage};
+use vhdx_rct_fixtures::paths::without_dots;
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, ids, seal};
 

@@ -3,30 +3,17 @@
 use crate::bounds::*;
 use crate::common::image::Image;
 use crate::common::memory::{Memory, Patched};
-use crate::common::ranges;
 use std::path::Path;
 use std::sync::Arc;
 use vhdx_rct::source::Source;
 use vhdx_rct::vhdx::{CheckReport, Vhdx};
 use vhdx_rct::{ByteRange, ChangeQuery, Error, Limit, VirtualDisk};
 use vhdx_rct_fixtures::pattern::Fill;
-use vhdx_rct_fixtures::vhdx::{Block, HeaderPlan, MB, ParentLocator, VhdxBuilder, ids, put};
+use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, ids, put};
+
+pub use crate::common::disks::{single as disk, single_allocated as allocated};
 
 pub const DISK: &str = "/disks/disk.vhdx";
-
-/// Data, zeros, data, nothing.
-pub fn disk() -> VhdxBuilder {
-    VhdxBuilder::new(4 * MB)
-        .seed(1)
-        .headers(HeaderPlan::Identical)
-        .block(0, Block::Full(Fill(1)))
-        .block(1, Block::Zero { anchor: None })
-        .block(2, Block::Full(Fill(2)))
-}
-
-pub fn allocated() -> Vec<ByteRange> {
-    ranges(&[0..MB, 2 * MB..3 * MB])
-}
 
 pub fn query(source: impl Source + 'static) -> ChangeQuery {
     let mut files = Memory::default();
