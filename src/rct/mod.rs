@@ -12,6 +12,7 @@ mod header;
 mod id;
 mod inspect;
 mod layout;
+mod pages;
 mod table;
 
 pub use header::{Branch, TableHeader};
