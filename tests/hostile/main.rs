@@ -10,6 +10,7 @@ mod chains;
 mod files;
 mod flips;
 mod json;
+mod large;
 mod log;
 mod media;
 #[cfg(unix)]
