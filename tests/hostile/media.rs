@@ -16,7 +16,7 @@ use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::{Branch, RctBuilder};
 use vhdx_rct_fixtures::vhdx::{Block, HeaderPlan, LogPlan, MB, ParentLocator, VhdxBuilder};
 
-const LEAF: &str = "/disks/leaf.avhdx";
+pub const LEAF: &str = "/disks/leaf.avhdx";
 const MIDDLE: &str = "/disks/middle.avhdx";
 const BASE: &str = "/disks/base.vhdx";
 const BRANCH: Uuid = Uuid::from_u128(0xB);
@@ -36,7 +36,7 @@ fn table(path: &str, unit: u64) -> Vec<u8> {
 
 /// Three files: the base and the leaf have tables that know the id, the middle one is dirty
 /// and answers through its BAT and bitmap.
-fn chain() -> Memory {
+pub fn chain() -> Memory {
     let base = Image::new(&disk(1).block(0, Block::Full(Fill(1))));
     let parent =
         |image: &Image, name: &str| ParentLocator::new(image.at.data_write_guid).relative(name);
@@ -56,7 +56,7 @@ fn chain() -> Memory {
         .with(format!("{LEAF}.rct"), table(LEAF, 500))
 }
 
-fn limits() -> [(Limit, Vec<ByteRange>); 3] {
+pub fn limits() -> [(Limit, Vec<ByteRange>); 3] {
     let middle = [2 * MB + 1536..2 * MB + 4608, 4 * MB..5 * MB];
     let leaf = 6 * MB + 51200..6 * MB + 102400;
     let [a, b] = middle.clone();
