@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn every_page_once_in_as_much_memory_as_there_is() {
-        let guard = Guard { memory: 2 * SEGMENT_BYTES, ..Guard::default() };
+        let guard = Guard::of_memory(2 * SEGMENT_BYTES);
         let mut set = PageSet::new(&guard);
         let pages = [0, 1, 63, 64, PAGES - 1, 1 << 31, (1 << 31) + 1];
         for new in [true, false] {

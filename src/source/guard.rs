@@ -85,6 +85,11 @@ impl Guard {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub fn of_memory(memory: u64) -> Self {
+        Guard { memory, ..Guard::default() }
+    }
+
     /// The same limits for another request.
     pub fn anew(&self) -> Self {
         Guard { leased: Arc::default(), ..self.clone() }
@@ -151,7 +156,7 @@ mod tests {
 
     #[test]
     fn leases_add_up_and_are_given_back() {
-        let guard = Guard { memory: 100, ..Guard::default() };
+        let guard = Guard::of_memory(100);
         let (mut one, mut other) = (guard.lease(), guard.clone().lease());
         one.grow_to(60, "one").unwrap();
         one.grow_to(50, "one").unwrap();

@@ -228,7 +228,7 @@ fn more_ranges_than_fit() {
     let mut child = Image::new(&disk().parent(locator).block(0, partial));
     let entry = child.at.payload[&0] | 7;
     child.put(child.at.bat_offset, entry.to_le_bytes().repeat(2048));
-    child.put(child.at.bitmap[&0], [0xAA; MB as usize]);
+    child.put(child.at.bitmap[&0], vec![0xAA; MB as usize]);
     let files = Memory::default().with(BASE, parent.bytes).with(DISK, child.bytes);
     let ask = ChangeQuery::new(DISK).since(Limit::File(BASE.into())).storage(Arc::new(files));
     let (list, stream) = (ask.clone(), ask);
