@@ -9,7 +9,7 @@ use vhdx_rct::source::Source;
 use vhdx_rct::vhdx::{CheckReport, Vhdx};
 use vhdx_rct::{ByteRange, ChangeQuery, Error, Limit, VirtualDisk};
 use vhdx_rct_fixtures::pattern::Fill;
-use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, ids, put};
+use vhdx_rct_fixtures::vhdx::{Block, HeaderPlan, MB, ParentLocator, VhdxBuilder, ids, put};
 
 pub use crate::common::disks::{single as disk, single_allocated as allocated};
 
@@ -128,6 +128,17 @@ fn texts_that_are_no_text() {
 fn check(image: Image) -> CheckReport {
     let source = Arc::new(Patched::new(&Arc::new(image.bytes)));
     bounded("a check", MEMORY, || Vhdx::from_source(source, DISK).unwrap().check().unwrap())
+}
+
+/// A copy that is not valid is a finding, and no hindrance.
+#[test]
+fn one_copy_of_the_headers_and_of_the_region_tables() {
+    let mut image = Image::new(&disk().headers(HeaderPlan::SecondOnly));
+    image.put(image.at.region_table_offsets[1], [0; 4]);
+    let report = check(image);
+    let [header, table] = &report.findings[..] else { panic!("{report:?}") };
+    assert!(header.contains("header copy 1") && header.contains("BadChecksum"), "{header}");
+    assert!(table.contains("region table copy 2") && table.contains("NoSignature"), "{table}");
 }
 
 /// A query does not compare all entries with one another; a check does.

@@ -233,6 +233,34 @@ fn a_file_that_is_written_to_during_a_query() {
     panic!("a query of more than 60 calls");
 }
 
+/// A log that is overwritten between the look for its entries and their replay.
+#[test]
+fn a_log_that_is_written_to_during_its_replay() {
+    let dirty = disk(4).block(1, Block::Full(Fill(1))).log(LogPlan::Dirty(Default::default()));
+    let before = Image::new(&dirty);
+    let mut after = before.clone();
+    after.put(before.at.log_offset, vec![0xEE; MB as usize]);
+    let states = [before, after].map(|image| Memory::default().with(LEAF, image.bytes));
+    let (mut right, mut noticed) = (0, 0);
+    for calls in 0..60 {
+        let left = Arc::new(AtomicU64::new(calls));
+        let storage = Arc::new(Changing { states: states.clone(), left });
+        match ask(storage, &Limit::Allocated) {
+            Ok(answer) => {
+                assert_eq!(answer, ranges(&[MB..2 * MB]), "after {calls} calls");
+                right += 1;
+            }
+            Err(error) if error.to_string().contains("changed while it was replayed") => {
+                assert_eq!(error.return_value().code(), 32774);
+                noticed += 1;
+            }
+            // The log, or what is read through it, is junk.
+            Err(error) => assert_eq!(error.return_value().code(), 32768, "after {calls}: {error}"),
+        }
+    }
+    assert!(right > 0 && noticed > 0, "{right} right, {noticed} noticed");
+}
+
 /// A file that grows or shrinks has changed, too.
 #[test]
 fn a_file_that_changes_its_length() {
