@@ -128,6 +128,28 @@ fn errors_and_panics_of_the_worker_end_the_job() {
         ChangeQuery::new(large_disk(folder.path())).since(Limit::Allocated).storage(panics).start();
     until(&job, JobState::Killed);
     assert_eq!(job.wait().unwrap_err().kind(), ErrorKind::WorkerVanished);
+
+    let panics = Injected::at("large.vhdx", 10, Reaction::Panic);
+    let job =
+        ChangeQuery::new(large_disk(folder.path())).since(Limit::Allocated).storage(panics).start();
+    let result = job.wait_for(Duration::from_secs(20)).ok().expect("it ended");
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::WorkerVanished);
+}
+
+/// Whoever has the control need not have the job.
+#[test]
+fn a_job_is_stopped_by_its_control() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = slow(&large_disk(folder.path()), 20).start();
+    assert_eq!(job.return_value().code(), 4096);
+    let control = job.control();
+    let stopper = std::thread::spawn(move || {
+        control.cancel();
+        control.state()
+    });
+    assert_eq!(job.wait().unwrap_err().kind(), ErrorKind::Cancelled);
+    let stopped = stopper.join().unwrap();
+    assert!(matches!(stopped, JobState::ShuttingDown | JobState::Terminated), "{stopped:?}");
 }
 
 #[test]

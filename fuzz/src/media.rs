@@ -6,9 +6,10 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vhdx_rct::source::{FileSource, SliceSource, Source, Storage};
+use vhdx_rct_fixtures::paths::without_dots;
 use vhdx_rct_fixtures::vhdx::{Placement, VhdxBuilder, seal};
 
 thread_local! {
@@ -178,16 +179,4 @@ impl Storage for Disks {
         let inside = self.0.keys().filter(|path| path.parent() == Some(folder));
         Ok(inside.filter_map(|path| path.file_name()).map(OsString::from).collect())
     }
-}
-
-fn without_dots(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(plain.pop()),
-            other => plain.push(other),
-        }
-    }
-    plain
 }

@@ -24,7 +24,6 @@ use uuid::Uuid;
 /// }
 /// # Ok::<(), vhdx_rct::Error>(())
 /// ```
-#[derive(Clone)]
 pub struct ChangeQuery {
     path: PathBuf,
     limit: Option<Limit>,
@@ -35,6 +34,20 @@ pub struct ChangeQuery {
     allow_unclean: bool,
     catalogue: Option<SnapshotCatalogue>,
     access: Access,
+}
+
+/// A clone is another request: it has a memory budget of its own.
+impl Clone for ChangeQuery {
+    fn clone(&self) -> Self {
+        let access = Access { guard: self.access.guard.anew(), ..self.access.clone() };
+        ChangeQuery {
+            path: self.path.clone(),
+            limit: self.limit.clone(),
+            catalogue: self.catalogue.clone(),
+            access,
+            ..*self
+        }
+    }
 }
 
 impl ChangeQuery {
@@ -148,8 +161,8 @@ impl ChangeQuery {
         self
     }
 
-    /// Gives up with [`ErrorKind::OutOfMemory`] rather than use much more memory than this;
-    /// 256 MB unless set. A stream needs some 128 KB for each file of the chain, `run` 16
+    /// Gives up with [`ErrorKind::OutOfMemory`] rather than use much more memory than this for
+    /// all files of the chain together; 256 MB unless set. A stream needs some 128 KB for each file of the chain, `run` 16
     /// bytes for each range on top.
     pub fn memory_budget(mut self, bytes: u64) -> Self {
         self.access.guard.memory = bytes;

@@ -60,7 +60,7 @@ impl<'a> TrackedChain<'a> {
             match self.tables[depth].as_ref().filter(|table| table.knows(id)) {
                 Some(table) => {
                     self.must_be_clean(depth, allow_unclean)?;
-                    self.ask(table, depth, id, &mut answering)?;
+                    self.ask(table, depth, id, &mut answering);
                 }
                 None => answering.layers.push(self.chain.layer(depth, Grain::State)),
             }
@@ -77,24 +77,17 @@ impl<'a> TrackedChain<'a> {
         for depth in deepest + 1..self.tables.len() {
             let related = self.tables[depth].as_ref().filter(|table| table.is_related_to(knows));
             if let Some(table) = related {
-                self.ask(table, depth, id, answering)?;
+                self.ask(table, depth, id, answering);
             }
         }
         Ok(())
     }
 
     /// Adds the units of a file that its table calls newer.
-    fn ask(
-        &self,
-        table: &Arc<Tracking>,
-        depth: usize,
-        id: RctId,
-        answering: &mut Answering,
-    ) -> Result<()> {
-        let newer = NewerThan::new(table.clone(), id.number)?;
+    fn ask(&self, table: &Arc<Tracking>, depth: usize, id: RctId, answering: &mut Answering) {
+        let newer = NewerThan::new(table.clone(), id.number);
         answering.layers.push((Box::new(newer), self.chain.files()[depth].virtual_size()));
         answering.tables.push(table.clone());
-        Ok(())
     }
 
     fn must_be_clean(&self, depth: usize, allow_unclean: bool) -> Result<()> {

@@ -14,6 +14,7 @@ mod header;
 mod id;
 mod inspect;
 mod layout;
+mod pages;
 mod probe;
 mod table;
 

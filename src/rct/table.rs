@@ -2,11 +2,11 @@
 
 use super::Tracking;
 use super::layout::*;
+use super::pages::PageSet;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{Extent, Held, Layer, Rule};
 use crate::inspect::hex;
 use crate::mask::Mask;
-use bitvec::vec::BitVec;
 use byteorder::{ByteOrder, LittleEndian};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -30,7 +30,7 @@ struct Seen {
     /// The convention that held on the first sequence page, and must hold on all.
     checksum: OnceLock<&'static Checksum>,
     /// Sequence pages that some chunk has named.
-    named: Mutex<BitVec>,
+    named: Mutex<PageSet>,
 }
 
 /// Verified pages of the file that follow one another.
@@ -72,16 +72,10 @@ impl Entry {
 }
 
 impl NewerThan {
-    pub fn new(tracking: Arc<Tracking>, number: u32) -> Result<Self> {
-        let pages = tracking.file_pages();
-        tracking
-            .file
-            .guard()
-            .need(pages / 8, "the list of sequence pages")
-            .map_err(|e| tracking.file.name(e))?;
-        let named = BitVec::repeat(false, pages as usize);
-        let seen = Arc::new(Seen { checksum: OnceLock::new(), named: Mutex::new(named) });
-        Ok(Self::cursor(tracking, number, seen, 0))
+    pub fn new(tracking: Arc<Tracking>, number: u32) -> Self {
+        let named = Mutex::new(PageSet::new(tracking.file.guard()));
+        let seen = Arc::new(Seen { checksum: OnceLock::new(), named });
+        Self::cursor(tracking, number, seen, 0)
     }
 
     fn cursor(tracking: Arc<Tracking>, number: u32, seen: Arc<Seen>, looked_at: u64) -> Self {
@@ -151,7 +145,7 @@ impl NewerThan {
         if chunk >= self.looked_at {
             self.looked_at = chunk + 1;
             let mut named = self.seen.named.lock().unwrap_or_else(PoisonError::into_inner);
-            if named.replace(page as usize, true) {
+            if !named.insert(page).map_err(|e| tracking.file.name(e))? {
                 let message =
                     format!("page {page} is named by chunk {chunk} and by another one before it");
                 return Err(tracking.file.error(ErrorKind::Corrupt, message));

@@ -1,7 +1,7 @@
 //! What a request may use: time, memory, and the caller's patience.
 
 use crate::error::{Error, ErrorKind, Result};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -14,6 +14,8 @@ const DEFAULT_MEMORY: u64 = 256 << 20;
 pub(crate) struct Guard {
     pub deadline: Option<Instant>,
     pub memory: u64,
+    /// Bytes that are leased: the clones of a guard belong to one request and share them.
+    leased: Arc<AtomicU64>,
     pub control: Arc<Control>,
 }
 
@@ -62,7 +64,8 @@ impl Control {
 
 impl Default for Guard {
     fn default() -> Self {
-        Guard { deadline: None, memory: DEFAULT_MEMORY, control: Arc::default() }
+        let (leased, control) = (Arc::default(), Arc::default());
+        Guard { deadline: None, memory: DEFAULT_MEMORY, leased, control }
     }
 }
 
@@ -82,18 +85,87 @@ impl Guard {
         Ok(())
     }
 
-    /// Fails where `bytes` for `what` would exceed the memory budget.
+    #[cfg(test)]
+    pub fn of_memory(memory: u64) -> Self {
+        Guard { memory, ..Guard::default() }
+    }
+
+    /// The same limits for another request.
+    pub fn anew(&self) -> Self {
+        Guard { leased: Arc::default(), ..self.clone() }
+    }
+
+    /// Fails where `bytes` for `what`, on top of all that is leased, would exceed the memory
+    /// budget.
     pub fn need(&self, bytes: u64, what: &str) -> Result<()> {
-        if bytes <= self.memory {
+        let leased = self.leased.load(Ordering::Relaxed);
+        if leased.saturating_add(bytes) <= self.memory {
             return Ok(());
         }
-        Err(Error::new(
+        Err(self.exceeded(bytes, leased, what))
+    }
+
+    /// Memory that is kept for longer than a call, none so far.
+    pub fn lease(&self) -> Lease {
+        Lease { guard: self.clone(), bytes: 0 }
+    }
+
+    fn exceeded(&self, bytes: u64, leased: u64, what: &str) -> Error {
+        Error::new(
             ErrorKind::OutOfMemory,
             format!(
-                "{what} needs {bytes} bytes of memory and the budget is {}; raise it, or ask for a \
-                 smaller region or fewer ranges at a time",
+                "{what} needs {bytes} bytes of memory, and of the budget of {} the request uses {leased} already; \
+                 raise it, or ask for a smaller region or fewer ranges at a time",
                 self.memory
             ),
-        ))
+        )
+    }
+}
+
+/// A part of a request's memory budget, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    guard: Guard,
+    bytes: u64,
+}
+
+impl Lease {
+    /// Makes it so many bytes where it has fewer; fails where that exceeds the budget.
+    pub fn grow_to(&mut self, bytes: u64, what: &str) -> Result<()> {
+        let more = bytes.saturating_sub(self.bytes);
+        let within = |leased: u64| leased.checked_add(more).filter(|&all| all <= self.guard.memory);
+        match self.guard.leased.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within) {
+            Ok(_) => {
+                self.bytes += more;
+                Ok(())
+            }
+            Err(leased) => Err(self.guard.exceeded(more, leased, what)),
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.guard.leased.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_add_up_and_are_given_back() {
+        let guard = Guard::of_memory(100);
+        let (mut one, mut other) = (guard.lease(), guard.clone().lease());
+        one.grow_to(60, "one").unwrap();
+        one.grow_to(50, "one").unwrap();
+        assert!(other.grow_to(41, "the other").is_err());
+        other.grow_to(40, "the other").unwrap();
+        assert!(guard.need(1, "more").is_err() && guard.need(0, "nothing").is_ok());
+        assert!(guard.anew().need(100, "another request").is_ok());
+        drop(one);
+        assert!(guard.need(60, "more").is_ok() && guard.need(61, "more").is_err());
+        assert!(other.grow_to(u64::MAX, "all").is_err());
     }
 }

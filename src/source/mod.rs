@@ -16,7 +16,7 @@ mod window;
 pub use file::{FileSource, LocalStorage};
 pub use map::MapSource;
 
-pub(crate) use guard::{Control, Guard};
+pub(crate) use guard::{Control, Guard, Lease};
 pub(crate) use overlay::{Overlay, Piece};
 pub(crate) use reader::Reader;
 pub(crate) use window::Window;

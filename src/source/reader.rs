@@ -2,7 +2,7 @@
 //! name in every error.
 
 use super::overlay::{PAGE, Piece};
-use super::{Guard, Overlay, Source, Storage};
+use super::{Guard, Lease, Overlay, Source, Storage};
 use crate::error::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,14 +16,16 @@ pub(crate) struct Reader {
     /// The length after log replay; bytes from `stored` on read as zeros.
     length: u64,
     overlay: Overlay,
+    /// The overlay's memory.
+    lease: Lease,
 }
 
 impl Reader {
     pub fn new(path: &Path, source: Arc<dyn Source>, guard: Guard) -> Result<Self> {
         let stored =
             source.len().map_err(|e| Error::io("its length cannot be read", e).in_file(path))?;
-        let overlay = Overlay::default();
-        Ok(Reader { path: path.to_owned(), source, guard, stored, length: stored, overlay })
+        let (overlay, lease) = (Overlay::default(), guard.lease());
+        Ok(Reader { path: path.to_owned(), source, guard, stored, length: stored, overlay, lease })
     }
 
     /// Opens a file of the storage.
@@ -58,8 +60,8 @@ impl Reader {
     }
 
     /// Everything read from now on is what a replayed log would have left.
-    pub fn set_overlay(&mut self, overlay: Overlay, length: u64) {
-        self.overlay = overlay;
+    pub fn set_overlay(&mut self, overlay: Overlay, lease: Lease, length: u64) {
+        (self.overlay, self.lease) = (overlay, lease);
         self.length = length.max(self.stored);
     }
 

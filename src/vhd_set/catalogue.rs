@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::rct::RctId;
 use crate::source::{Guard, LocalStorage, Reader};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
@@ -86,8 +87,14 @@ impl SnapshotCatalogue {
     ///
     /// # Errors
     /// [`ErrorKind::Corrupt`] where the text is not of this form; [`ErrorKind::MalformedId`]
-    /// for an id that is none.
+    /// for an id that is none; [`ErrorKind::OutOfMemory`] where the text may need more than
+    /// 256 MB.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
+        Self::from_json_within(bytes, &Guard::default())
+    }
+
+    pub(super) fn from_json_within(bytes: &[u8], guard: &Guard) -> Result<Self> {
+        guard.need(memory_for(bytes), "the snapshot catalogue")?;
         let text = decode(bytes)?;
         if text.trim().is_empty() {
             return Ok(Self::default()); // what PowerShell writes for no snapshots
@@ -99,10 +106,9 @@ impl SnapshotCatalogue {
             object => vec![object],
         };
         let snapshots: Vec<Snapshot> = items.iter().map(snapshot).collect::<Result<_>>()?;
-        for (i, one) in snapshots.iter().enumerate() {
-            if snapshots[..i].iter().any(|other| other.id == one.id) {
-                return Err(corrupt(format!("names the snapshot {} twice", one.id)));
-            }
+        let mut ids = HashSet::new();
+        if let Some(twice) = snapshots.iter().find(|snapshot| !ids.insert(snapshot.id)) {
+            return Err(corrupt(format!("names the snapshot {} twice", twice.id)));
         }
         Ok(SnapshotCatalogue { snapshots })
     }
@@ -115,6 +121,19 @@ impl SnapshotCatalogue {
 
 fn corrupt(what: String) -> Error {
     Error::new(ErrorKind::Corrupt, format!("the snapshot catalogue {what}"))
+}
+
+/// Bytes that the parsed text may take at most, about. A few characters can make a value of
+/// their own, so it is these that count: each value has a sign before it, and each member too.
+fn memory_for(text: &[u8]) -> u64 {
+    const VALUE: u64 = 2 * size_of::<Value>() as u64;
+    const MEMBER: u64 = 320;
+    let weight = |byte: &u8| match byte {
+        b',' | b'[' | b'{' => VALUE,
+        b':' => MEMBER,
+        _ => 0,
+    };
+    4 * text.len() as u64 + text.iter().map(weight).sum::<u64>()
 }
 
 fn decode(bytes: &[u8]) -> Result<String> {

@@ -6,11 +6,11 @@ use crate::chain::{Access, Chain, WindowsPath, same_name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::rct::RctId;
 use crate::source::Reader;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// A catalogue of a thousand snapshots has half a megabyte. The parsed text takes some
-/// sixteen times its length.
+/// A catalogue of a thousand snapshots has half a megabyte.
 const MAX_CATALOGUE_BYTES: u64 = 16 << 20;
 
 /// Everything that is known of a set's snapshots, in the order in which it counts.
@@ -57,9 +57,9 @@ pub(super) fn read_catalogue(file: &Reader) -> Result<SnapshotCatalogue> {
             format!("a snapshot catalogue should have at most 16 MB and has {length} bytes");
         return Err(file.error(ErrorKind::Corrupt, message));
     }
-    file.guard().need(length * 16, "the snapshot catalogue").map_err(|error| file.name(error))?;
+    file.guard().need(length, "the snapshot catalogue").map_err(|error| file.name(error))?;
     let bytes = file.read_vec(0, length as usize, "the snapshot catalogue")?;
-    SnapshotCatalogue::from_json(&bytes).map_err(|error| file.name(error))
+    SnapshotCatalogue::from_json_within(&bytes, file.guard()).map_err(|error| file.name(error))
 }
 
 /// The GUID of `<stem>_<GUID>.avhdx`.
@@ -106,15 +106,11 @@ impl<'a> SetReader<'a> {
 
     /// Every snapshot that is known: the first word on each id.
     pub fn all(&mut self) -> Vec<Snapshot> {
-        let mut all: Vec<Snapshot> = Vec::new();
+        let mut ids = HashSet::new();
         let told = self.snapshots.catalogues.iter().flat_map(|catalogue| &catalogue.snapshots);
         // What the catalogues tell is worth knowing even if the active file is not to be had.
-        for snapshot in told.cloned().chain(self.named().unwrap_or_default()) {
-            if !all.iter().any(|known| known.id == snapshot.id) {
-                all.push(snapshot);
-            }
-        }
-        all
+        let all = told.cloned().chain(self.named().unwrap_or_default());
+        all.filter(|snapshot| ids.insert(snapshot.id)).collect()
     }
 
     /// The snapshots that file names of the active chain tell of.

@@ -5,7 +5,7 @@ use super::header::Header;
 use super::layout::*;
 use crate::bytes::{checksum, guid};
 use crate::error::{ErrorKind, Result};
-use crate::source::{Overlay, Piece, Reader, Window};
+use crate::source::{Lease, Overlay, Piece, Reader, Window};
 use byteorder::{ByteOrder, LittleEndian};
 use std::collections::HashMap;
 
@@ -37,6 +37,8 @@ impl Entry {
 /// What the log says should be different in the file.
 pub(super) struct Replay {
     pub overlay: Overlay,
+    /// The overlay's memory.
+    pub lease: Lease,
     /// The file is at least so long after replay.
     pub length: u64,
     /// How many entries were replayed, for `info`.
@@ -71,11 +73,12 @@ pub(super) fn replay(file: &Reader, header: &Header) -> Result<Replay> {
         return Err(file.error(ErrorKind::Truncated, message));
     }
     let length = head.last_file_offset.max(file.stored_length());
-    let mut overlay = Overlay::default();
+    let (overlay, lease) = (Overlay::default(), file.guard().lease());
+    let mut replay = Replay { overlay, lease, length, entries: active.len() };
     for entry in &active {
-        ring.apply(entry, length, &mut overlay)?;
+        ring.apply(entry, &mut replay)?;
     }
-    Ok(Replay { overlay, length, entries: active.len() })
+    Ok(replay)
 }
 
 /// Of the sequences that are complete (the tail that the head names is one of their
@@ -195,7 +198,8 @@ impl Ring<'_> {
     }
 
     /// Lays the entry's updates over the file.
-    fn apply(&mut self, entry: &Entry, length: u64, overlay: &mut Overlay) -> Result<()> {
+    fn apply(&mut self, entry: &Entry, replay: &mut Replay) -> Result<()> {
+        let length = replay.length;
         let mut data_sector = entry.descriptor_sectors();
         for i in 0..entry.descriptors {
             let Some(descriptor) = self.descriptor(entry, i)? else {
@@ -222,9 +226,10 @@ impl Ring<'_> {
                 }
             };
             if start < end {
-                overlay.lay(start, end, piece);
+                replay.overlay.lay(start, end, piece);
             }
-            self.file.guard().need(overlay.len() * Overlay::PIECE_BYTES, "the log's replay")?;
+            let bytes = replay.overlay.len() * Overlay::PIECE_BYTES;
+            replay.lease.grow_to(bytes, "the log's replay").map_err(|e| self.file.name(e))?;
         }
         Ok(())
     }

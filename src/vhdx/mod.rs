@@ -88,7 +88,7 @@ impl Vhdx {
         let mut replayed = None;
         if !header.log_guid.is_nil() {
             let replay = log::replay(&file, &header)?;
-            file.set_overlay(replay.overlay, replay.length);
+            file.set_overlay(replay.overlay, replay.lease, replay.length);
             replayed = Some(replay.entries);
         }
         let regions = Regions::read(&file, &header)?;

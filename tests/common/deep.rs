@@ -2,7 +2,7 @@
 //! its own GUIDs and its own parent's name put in while it is read.
 
 use super::image::Image;
-use super::memory::{Patched, without_dots};
+use super::memory::Patched;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 use vhdx_rct::source::{Source, Storage};
+use vhdx_rct_fixtures::paths::without_dots;
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, ids, seal};
 
@@ -26,6 +27,7 @@ pub struct Deep {
     child: Arc<Vec<u8>>,
     root: Arc<Vec<u8>>,
     at: Image,
+    table: Option<Arc<dyn Source>>,
     opened: AtomicU64,
 }
 
@@ -36,7 +38,19 @@ impl Deep {
         let mut at = Image::new(&disk().parent(locator));
         let child = Arc::new(std::mem::take(&mut at.bytes));
         let root = Arc::new(Image::new(&disk()).bytes);
-        Deep { files, last_names, child, root, at, opened: AtomicU64::new(0) }
+        Deep { files, last_names, child, root, at, table: None, opened: AtomicU64::new(0) }
+    }
+
+    /// The same tracking table beside each file.
+    pub fn with_table(mut self, table: impl Source + 'static) -> Self {
+        self.table = Some(Arc::new(table));
+        self
+    }
+
+    /// The table that a path names, if it names one.
+    fn table(&self, path: &Path) -> Option<Arc<dyn Source>> {
+        let disk = path.to_str()?.strip_suffix(".rct")?;
+        self.table.clone().filter(|_| self.index(Path::new(disk)).is_ok())
     }
 
     pub fn path(&self, file: u64) -> PathBuf {
@@ -91,6 +105,9 @@ fn replace(bytes: &mut [u8], old: &str, new: &str) {
 
 impl Storage for Deep {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
+        if let Some(table) = self.table(path) {
+            return Ok(table);
+        }
         let file = self.index(path)?;
         self.opened.fetch_add(1, Ordering::Relaxed);
         Ok(Arc::new(match self.parent_of(file) {
@@ -101,10 +118,18 @@ impl Storage for Deep {
 
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
         let path = without_dots(path);
-        self.index(&path).map(|_| path)
+        if self.table(&path).is_none() {
+            self.index(&path)?;
+        }
+        Ok(path)
     }
 
     fn list(&self, _: &Path) -> io::Result<Vec<OsString>> {
-        Ok((0..self.files).map(|file| format!("{file:05}.avhdx").into()).collect())
+        let names = |file| [format!("{file:05}.avhdx"), format!("{file:05}.avhdx.rct")];
+        let count = if self.table.is_some() { 2 } else { 1 };
+        Ok((0..self.files)
+            .flat_map(|file| names(file).into_iter().take(count))
+            .map(OsString::from)
+            .collect())
     }
 }

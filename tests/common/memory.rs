@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vhdx_rct::source::{SliceSource, Source, Storage};
+use vhdx_rct_fixtures::paths::without_dots;
 
 /// A storage of files in memory, and of folders that follow from their names.
 #[derive(Clone, Default)]
@@ -43,19 +44,6 @@ impl Storage for Memory {
 
 fn is_folder<'a>(path: &Path, mut files: impl Iterator<Item = &'a PathBuf>) -> bool {
     files.any(|file| file.starts_with(path))
-}
-
-/// A path as it is meant: `.` left out, `..` followed.
-pub fn without_dots(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(plain.pop()),
-            other => plain.push(other),
-        }
-    }
-    plain
 }
 
 /// A file in memory of which some bytes are others, and which may be longer than it is; costs

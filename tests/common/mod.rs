@@ -1,12 +1,13 @@
 //! What the integration tests share: the real images, unpacked once.
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod codes;
 pub mod deep;
+pub mod disks;
 pub mod faulty;
 pub mod image;
-pub mod memory;
-
 pub mod injected;
+pub mod memory;
 
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

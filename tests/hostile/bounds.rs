@@ -7,6 +7,8 @@ use std::thread;
 use std::time::Duration;
 use vhdx_rct::Error;
 
+pub use crate::common::codes::*;
+
 /// Long for any of the questions, even unoptimised and on a busy machine.
 pub const TIME: Duration = Duration::from_secs(5);
 /// A few windows and tables; far below the 256 MB that a request may use.
@@ -88,20 +90,6 @@ pub fn bounded<T: Send + 'static>(
         }
     }
 }
-
-/// A return value, and the code of Windows' own API that goes with it.
-pub type Code = (u32, Option<u32>);
-
-pub const CORRUPT: Code = (32768, None);
-pub const BAT_CORRUPT: Code = (32768, Some(0xC03A_000A));
-pub const METADATA_CORRUPT: Code = (32768, Some(0xC03A_0010));
-pub const CUT_SHORT: Code = (32768, Some(0xC03A_0013));
-pub const CYCLE: Code = (32768, Some(0xC03A_0018));
-pub const BAD_PARENT: Code = (32768, Some(0xC03A_0019));
-pub const PARENT_NO_DISK: Code = (32770, Some(0xC03A_0019));
-pub const UNTRUSTED: Code = (32775, Some(0xC03A_001C));
-pub const PARENT_NOT_FOUND: Code = (32777, Some(0xC03A_000D));
-pub const OUT_OF_MEMORY: Code = (32778, None);
 
 #[track_caller]
 pub fn must_fail<T: std::fmt::Debug>(name: &str, result: Result<T, Error>, code: Code) {

@@ -3,7 +3,6 @@
 use crate::bounds::*;
 use crate::common::image::Image;
 use crate::common::memory::{Memory, Patched};
-use crate::common::ranges;
 use std::path::Path;
 use std::sync::Arc;
 use vhdx_rct::source::Source;
@@ -12,21 +11,9 @@ use vhdx_rct::{ByteRange, ChangeQuery, Error, Limit, VirtualDisk};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::vhdx::{Block, HeaderPlan, MB, ParentLocator, VhdxBuilder, ids, put};
 
+pub use crate::common::disks::{single as disk, single_allocated as allocated};
+
 pub const DISK: &str = "/disks/disk.vhdx";
-
-/// Data, zeros, data, nothing.
-pub fn disk() -> VhdxBuilder {
-    VhdxBuilder::new(4 * MB)
-        .seed(1)
-        .headers(HeaderPlan::Identical)
-        .block(0, Block::Full(Fill(1)))
-        .block(1, Block::Zero { anchor: None })
-        .block(2, Block::Full(Fill(2)))
-}
-
-pub fn allocated() -> Vec<ByteRange> {
-    ranges(&[0..MB, 2 * MB..3 * MB])
-}
 
 pub fn query(source: impl Source + 'static) -> ChangeQuery {
     let mut files = Memory::default();
@@ -143,6 +130,17 @@ fn check(image: Image) -> CheckReport {
     bounded("a check", MEMORY, || Vhdx::from_source(source, DISK).unwrap().check().unwrap())
 }
 
+/// A copy that is not valid is a finding, and no hindrance.
+#[test]
+fn one_copy_of_the_headers_and_of_the_region_tables() {
+    let mut image = Image::new(&disk().headers(HeaderPlan::SecondOnly));
+    image.put(image.at.region_table_offsets[1], [0; 4]);
+    let report = check(image);
+    let [header, table] = &report.findings[..] else { panic!("{report:?}") };
+    assert!(header.contains("header copy 1") && header.contains("BadChecksum"), "{header}");
+    assert!(table.contains("region table copy 2") && table.contains("NoSignature"), "{table}");
+}
+
 /// A query does not compare all entries with one another; a check does.
 #[test]
 fn two_entries_on_one_block() {
@@ -241,7 +239,7 @@ fn more_ranges_than_fit() {
     let mut child = Image::new(&disk().parent(locator).block(0, partial));
     let entry = child.at.payload[&0] | 7;
     child.put(child.at.bat_offset, entry.to_le_bytes().repeat(2048));
-    child.put(child.at.bitmap[&0], [0xAA; MB as usize]);
+    child.put(child.at.bitmap[&0], vec![0xAA; MB as usize]);
     let files = Memory::default().with(BASE, parent.bytes).with(DISK, child.bytes);
     let ask = ChangeQuery::new(DISK).since(Limit::File(BASE.into())).storage(Arc::new(files));
     let (list, stream) = (ask.clone(), ask);

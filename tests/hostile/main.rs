@@ -5,10 +5,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod blocks;
 mod bounds;
 mod chains;
 mod files;
 mod flips;
+mod json;
+mod large;
 mod log;
 mod media;
 #[cfg(unix)]

@@ -16,7 +16,7 @@ use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::{Branch, RctBuilder};
 use vhdx_rct_fixtures::vhdx::{Block, HeaderPlan, LogPlan, MB, ParentLocator, VhdxBuilder};
 
-const LEAF: &str = "/disks/leaf.avhdx";
+pub const LEAF: &str = "/disks/leaf.avhdx";
 const MIDDLE: &str = "/disks/middle.avhdx";
 const BASE: &str = "/disks/base.vhdx";
 const BRANCH: Uuid = Uuid::from_u128(0xB);
@@ -36,7 +36,7 @@ fn table(path: &str, unit: u64) -> Vec<u8> {
 
 /// Three files: the base and the leaf have tables that know the id, the middle one is dirty
 /// and answers through its BAT and bitmap.
-fn chain() -> Memory {
+pub fn chain() -> Memory {
     let base = Image::new(&disk(1).block(0, Block::Full(Fill(1))));
     let parent =
         |image: &Image, name: &str| ParentLocator::new(image.at.data_write_guid).relative(name);
@@ -56,7 +56,7 @@ fn chain() -> Memory {
         .with(format!("{LEAF}.rct"), table(LEAF, 500))
 }
 
-fn limits() -> [(Limit, Vec<ByteRange>); 3] {
+pub fn limits() -> [(Limit, Vec<ByteRange>); 3] {
     let middle = [2 * MB + 1536..2 * MB + 4608, 4 * MB..5 * MB];
     let leaf = 6 * MB + 51200..6 * MB + 102400;
     let [a, b] = middle.clone();
@@ -231,6 +231,34 @@ fn a_file_that_is_written_to_during_a_query() {
         }
     }
     panic!("a query of more than 60 calls");
+}
+
+/// A log that is overwritten between the look for its entries and their replay.
+#[test]
+fn a_log_that_is_written_to_during_its_replay() {
+    let dirty = disk(4).block(1, Block::Full(Fill(1))).log(LogPlan::Dirty(Default::default()));
+    let before = Image::new(&dirty);
+    let mut after = before.clone();
+    after.put(before.at.log_offset, vec![0xEE; MB as usize]);
+    let states = [before, after].map(|image| Memory::default().with(LEAF, image.bytes));
+    let (mut right, mut noticed) = (0, 0);
+    for calls in 0..60 {
+        let left = Arc::new(AtomicU64::new(calls));
+        let storage = Arc::new(Changing { states: states.clone(), left });
+        match ask(storage, &Limit::Allocated) {
+            Ok(answer) => {
+                assert_eq!(answer, ranges(&[MB..2 * MB]), "after {calls} calls");
+                right += 1;
+            }
+            Err(error) if error.to_string().contains("changed while it was replayed") => {
+                assert_eq!(error.return_value().code(), 32774);
+                noticed += 1;
+            }
+            // The log, or what is read through it, is junk.
+            Err(error) => assert_eq!(error.return_value().code(), 32768, "after {calls}: {error}"),
+        }
+    }
+    assert!(right > 0 && noticed > 0, "{right} right, {noticed} noticed");
 }
 
 /// A file that grows or shrinks has changed, too.

@@ -1,6 +1,7 @@
 //! Tracking tables that lead astray.
 
 use crate::bounds::*;
+use crate::common::deep::Deep;
 use crate::common::image::Image;
 use crate::common::memory::{Memory, Patched};
 use crate::common::ranges;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use vhdx_rct::source::{SliceSource, Source};
 use vhdx_rct::{ChangeQuery, Limit, RctId};
 use vhdx_rct_fixtures::rct::{Checksum, HEADERS, OFFSET_TABLE, RctBuilder, fix_checksum, patch};
-use vhdx_rct_fixtures::vhdx::VhdxBuilder;
+use vhdx_rct_fixtures::vhdx::{MB, VhdxBuilder};
 
 /// Three chunks of units.
 const UNITS: u64 = 2500;
@@ -118,4 +119,79 @@ fn a_table_of_eight_terabytes() {
         Ok(answer) => assert_eq!(answer.ranges.len(), 2),
         Err(error) => must_fail("a long table", Err::<(), _>(error), OUT_OF_MEMORY),
     }
+}
+
+/// The same beside each of 256 files: it is their sum that counts.
+#[test]
+fn a_long_chain_of_tables_of_eight_terabytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table");
+    let table = RctBuilder::new(4 * MB).seed(5).with(3..5, 1).detailed_all();
+    table.write(&path).unwrap();
+    let (branch, number) = table.current_id();
+    let long = Patched::new(&Arc::new(std::fs::read(&path).unwrap())).long(1 << 43);
+    let deep = Arc::new(Deep::new(256, None).with_table(long));
+    let query = ChangeQuery::new(deep.path(0)).since(Limit::Rct(RctId::new(branch, number)));
+    let (query, tight) = (query.clone().storage(deep.clone()), query.storage(deep));
+    let answer = bounded("a chain of long tables", 4 * MEMORY, || query.run()).unwrap();
+    assert_eq!(answer.ranges, ranges(&[3 << 14..5 << 14]));
+    // A megabyte does for all of their lists if each has some, but not if each has its own.
+    let tight = tight.memory_budget(1 << 20);
+    let refused = bounded("a chain of long tables", 4 * MEMORY, || tight.run());
+    must_fail("a chain of long tables", refused, OUT_OF_MEMORY);
+}
+
+/// A table in which any page is a sequence page.
+struct Everywhere {
+    file: Patched,
+    page: Vec<u8>,
+    behind: u64,
+}
+
+impl Source for Everywhere {
+    fn len(&self) -> std::io::Result<u64> {
+        Ok(1 << 43)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
+        if offset < self.behind {
+            return self.file.read_exact_at(buffer, offset);
+        }
+        buffer.chunks_mut(4096).for_each(|page| page.copy_from_slice(&self.page));
+        Ok(())
+    }
+}
+
+/// Sequence pages as far from one another as can be: the list of those that were named is
+/// bounded by the budget, too.
+#[test]
+fn pages_all_over_a_table() {
+    const CHUNKS: u64 = 4000;
+    let size = (CHUNKS * 1021) << 14;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("table");
+    let table = RctBuilder::new(size).detailed([0]);
+    let placement = table.write(&path).unwrap();
+    let behind = placement.sequence_pages[&0];
+    for chunk in 0..CHUNKS {
+        let page = (i64::from(i32::MIN) + 1 + chunk as i64 * 500_000) as i32;
+        patch(&path, placement.entry(chunk), &page.to_le_bytes()).unwrap();
+    }
+    for &page in &placement.offset_pages {
+        fix_checksum(&path, page, Checksum::At4From8).unwrap();
+    }
+    let bytes = std::fs::read(&path).unwrap();
+    let page = bytes[behind as usize..][..4096].to_vec();
+    let disk = Image::new(&VhdxBuilder::new(size).block_size(256 * MB));
+    let (branch, number) = table.current_id();
+    let table = Everywhere { file: Patched::new(&Arc::new(bytes)), page, behind };
+    let mut files = Memory::default().with(DISK, disk.bytes);
+    files.insert(format!("{DISK}.rct"), Arc::new(table));
+    let limit = Limit::Rct(RctId::new(branch, number));
+    let query = ChangeQuery::new(DISK).since(limit).storage(Arc::new(files));
+    let tight = query.clone().memory_budget(MEMORY as u64);
+    let answer = bounded("pages all over", 3 * MEMORY, || query.run()).unwrap();
+    assert_eq!((answer.processed_byte_length, answer.ranges.len()), (size, 0));
+    let refused = bounded("pages all over", MEMORY + MEMORY / 4, || tight.run());
+    must_fail("pages all over", refused, OUT_OF_MEMORY);
 }

@@ -114,3 +114,11 @@ fn a_linkage_in_the_wrong_byte_order() {
     let child = Image::new(&child().parent(ParentLocator::new(swapped).relative(r".\base.vhdx")));
     must_refuse(ask_pair(&parent, child), PARENT_MISMATCH, DISK, &[&swapped.to_string()]);
 }
+
+#[test]
+fn a_key_that_is_there_twice() {
+    let parent = Image::new(&parent());
+    let locator = locator(&parent.at).relative(r".\other.vhdx");
+    let child = Image::new(&child().parent(locator));
+    must_refuse(ask_pair(&parent, child), METADATA_CORRUPT, DISK, &["relative_path twice"]);
+}

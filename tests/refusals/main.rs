@@ -15,4 +15,5 @@ mod metadata;
 mod rct;
 mod region;
 mod request;
+mod set;
 mod support;

@@ -129,3 +129,21 @@ fn paths_that_are_no_files() {
     assert!(ask(&under_a_file).is_err());
     assert!(ask("".as_ref()).is_err());
 }
+
+/// Content outside the disk, and a cursor before it.
+#[test]
+fn reads_outside_the_disk() {
+    use std::io::{ErrorKind, Seek, SeekFrom};
+    let disk = in_memory().disk().unwrap();
+    for (offset, length) in [(SIZE, 1), (SIZE - 1, 2), (u64::MAX, 1), (1 << 63, 4096)] {
+        let error = disk.read_at(&mut vec![0; length], offset).unwrap_err();
+        assert_eq!((error.return_value().code(), error.win32_code()), INVALID_PARAMETER);
+    }
+    disk.read_at(&mut [], SIZE).unwrap();
+    let mut reader = disk.reader();
+    assert_eq!(reader.seek(SeekFrom::End(-1)).unwrap(), SIZE - 1);
+    for to in [SeekFrom::Current(-(SIZE as i64)), SeekFrom::End(i64::MIN)] {
+        assert_eq!(reader.seek(to).unwrap_err().kind(), ErrorKind::InvalidInput, "{to:?}");
+    }
+    assert_eq!(reader.seek(SeekFrom::Current(0)).unwrap(), SIZE - 1);
+}

@@ -78,24 +78,11 @@ pub fn build(plan: &Plan) -> io::Result<Model> {
 }
 
 fn described(builder: VhdxBuilder, file: &File, sector: u32, rng: &mut Rng) -> VhdxBuilder {
-    let orders = [
-        RegionOrder::LogFirst,
-        RegionOrder::BatLast,
-        RegionOrder::PayloadFirst,
-        RegionOrder::Shuffled(rng.next_u64()),
-    ];
-    let headers = [
-        HeaderPlan::FirstCurrent,
-        HeaderPlan::SecondCurrent,
-        HeaderPlan::Identical,
-        HeaderPlan::FirstOnly,
-        HeaderPlan::SecondOnly,
-    ];
     builder
         .block_size(MB << (file.block % 6))
         .logical_sector_size(sector)
-        .order(orders[usize::from(file.order) % 4])
-        .headers(headers[usize::from(file.headers) % 5])
+        .order(RegionOrder::all(rng.next_u64())[usize::from(file.order) % 4])
+        .headers(HeaderPlan::ALL[usize::from(file.headers) % 5])
         .lying_bitmaps(file.lying_bitmaps)
         .trailing(u64::from(file.trailing) * 100)
 }

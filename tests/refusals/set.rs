@@ -1,0 +1,119 @@
+//! VHD Sets and their catalogues.
+
+use crate::common::image::Image;
+use crate::common::memory::Memory;
+use crate::support::*;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use vhdx_rct::source::{SliceSource, Source};
+use vhdx_rct::vhdx::Vhdx;
+use vhdx_rct::{ChangeQuery, Limit, SnapshotCatalogue};
+use vhdx_rct_fixtures::rct::{Checksum, HeaderPlan};
+use vhdx_rct_fixtures::vhds::{HEADERS, NAME, VhdsBuilder};
+use vhdx_rct_fixtures::vhdx::put;
+
+const SET: &str = "/disks/set.vhds";
+
+fn right() -> Vec<u8> {
+    VhdsBuilder::new("disk.avhdx").headers(HeaderPlan::Identical).bytes()
+}
+
+/// Changes a field of these headers, and restores their checksums.
+fn headers(set: &mut [u8], which: &[u64], at: usize, bytes: &[u8]) {
+    for &offset in which {
+        let header = &mut set[offset as usize..][..0x1000];
+        put(header, at, bytes);
+        Checksum::At0x14Zeroed.store(header);
+    }
+}
+
+fn ask(set: impl Source + 'static) -> Answer {
+    let mut files = Memory::default().with(DISK, Image::new(&single()).bytes);
+    files.insert(SET, Arc::new(set));
+    query(files, SET, Limit::Allocated).run()
+}
+
+#[test]
+fn headers_and_names_of_a_set() {
+    type Damage = fn(&mut Vec<u8>);
+    let cases: [(&str, Damage, Code, &str); 8] = [
+        ("version", |s| headers(s, &HEADERS, 0x10, &[2, 0]), UNKNOWN_VERSION, "version 1"),
+        (
+            "no copy",
+            |s| HEADERS.iter().for_each(|at| s[*at as usize] = 0),
+            CORRUPT,
+            "no valid header",
+        ),
+        ("two copies", |s| headers(s, &HEADERS[..1], 0x18, &[9]), CORRUPT, "same sequence number"),
+        ("no name", |s| headers(s, &HEADERS, 0x20, &[0; 4]), CORRUPT, "has 0"),
+        ("half a unit", |s| headers(s, &HEADERS, 0x20, &[19, 0, 0, 0]), CORRUPT, "has 19"),
+        ("a long name", |s| headers(s, &HEADERS, 0x20, &[0xFE, 3]), CORRUPT, "has 1022"),
+        ("no text", |s| put(s, NAME as usize, [0x00, 0xD8, 0x41, 0x00]), CORRUPT, "UTF-16"),
+        ("a path", |s| put(s, NAME as usize, [b'\\', 0]), CORRUPT, "mere file name"),
+    ];
+    for (name, damage, code, says) in cases {
+        eprintln!("{name}");
+        let mut set = right();
+        damage(&mut set);
+        must_refuse(ask(SliceSource(set)), code, SET, &[says]);
+    }
+    assert_eq!(ask(SliceSource(right())).unwrap().ranges, single_allocated());
+}
+
+/// From some read on, the set has another active file.
+struct Changing(AtomicU64, [Vec<u8>; 2]);
+
+impl Source for Changing {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.1[0].len() as u64)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        SliceSource(&*self.1[usize::from(left.is_err())]).read_exact_at(buffer, offset)
+    }
+}
+
+#[test]
+fn a_set_that_changes_during_a_query() {
+    let mut later = right();
+    headers(&mut later, &HEADERS, 8, &[77]);
+    let mut refused = 0;
+    for reads in 0..20 {
+        match ask(Changing(AtomicU64::new(reads), [right(), later.clone()])) {
+            Ok(answer) => assert_eq!(answer.ranges, single_allocated()),
+            Err(error) if error.return_value().code() == IN_USE.0 => refused += 1,
+            // One header of each.
+            Err(error) => assert_eq!(error.return_value().code(), CORRUPT.0, "{error}"),
+        }
+    }
+    assert!(refused > 0);
+}
+
+#[test]
+fn a_set_where_a_disk_should_be() {
+    let error = Vhdx::from_source(Arc::new(SliceSource(right())), SET).err().unwrap();
+    assert_eq!((error.return_value().code(), error.win32_code()), UNKNOWN_FORMAT, "{error}");
+    assert!(error.to_string().contains("VHD Set"), "{error}");
+}
+
+#[test]
+fn members_of_a_catalogue_that_are_something_else() {
+    let id = r#""SnapshotId":"00000000-0000-0000-0000-000000000001""#;
+    for (member, says) in [
+        (r#""SnapshotPath":7"#, "should be a text and is 7"),
+        (r#""ResilientChangeTrackingId":[]"#, "should be a text and is []"),
+        (r#""ParentPathsList":7"#, "no list of texts"),
+        (r#""ParentPathsList":{"a":"b"}"#, "no list of texts"),
+    ] {
+        let text = format!("{{{id},{member}}}");
+        let error = SnapshotCatalogue::from_json(text.as_bytes()).unwrap_err();
+        assert_eq!((error.return_value().code(), error.win32_code()), CORRUPT, "{text}: {error}");
+        assert!(error.to_string().contains(says), "{text}: {error}");
+        let mut files = Memory::default().with(DISK, Image::new(&single()).bytes);
+        files = files.with(SET, right()).with(format!("{SET}.snapshots.json"), text.into_bytes());
+        let answer = ChangeQuery::new(SET).since(Limit::Allocated).storage(Arc::new(files)).run();
+        must_refuse(answer, CORRUPT, &format!("{SET}.snapshots.json"), &[says]);
+    }
+}
