@@ -135,7 +135,7 @@ fn a_job_cancelled_in_a_read_ends_with_it() {
         assert!(matches!(job.state(), JobState::Starting | JobState::Running), "read {at}");
         job.cancel();
         assert_eq!(job.state(), JobState::ShuttingDown, "read {at}");
-        let job = job.wait_for(Duration::from_millis(2)).err().expect("it is still in the read");
+        let job = job.wait_for(Duration::from_millis(2)).expect_err("it is still in the read");
         assert!(job.percent_complete() < 100, "read {at}");
         gate.open();
         Some(job.wait().map(|changes| changes.ranges))
@@ -154,7 +154,7 @@ fn a_deadline_that_passes_in_a_read_counts_when_it_comes_back() {
         })?;
         std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
         // Nobody answers for a read that did not come back.
-        let job = job.wait_for(Duration::ZERO).err().expect("it is still in the read");
+        let job = job.wait_for(Duration::ZERO).expect_err("it is still in the read");
         assert!(!job.state().is_final() && job.percent_complete() < 100, "read {at}");
         gate.open();
         Some(job.wait().map(|changes| changes.ranges))
@@ -169,7 +169,7 @@ fn a_read_that_comes_back_late_is_a_read() {
     for (limit, expected) in limits() {
         for at in [0, 5, 10, 20] {
             let (job, gate) = blocked(&files, &limit, at, None).unwrap();
-            let job = job.wait_for(Duration::from_millis(5)).err().expect("it is in the read");
+            let job = job.wait_for(Duration::from_millis(5)).expect_err("it is in the read");
             gate.open();
             assert_eq!(job.wait().unwrap().ranges, expected, "read {at} since {limit}");
         }
