@@ -41,7 +41,7 @@ max_len() {
 
 cargo_fuzz() {
     if ! command -v cargo-fuzz >/dev/null && [[ ! -x $fuzz/target/tools/bin/cargo-fuzz ]]; then
-        cargo install --locked --root "$fuzz/target/tools" cargo-fuzz --version 0.13.2
+        cargo install --debug --locked --root "$fuzz/target/tools" cargo-fuzz --version 0.13.2
     fi
     PATH=$fuzz/target/tools/bin:$PATH
     # Instrumentation is behind an unstable flag; the compiler itself is the stable one.
