@@ -62,6 +62,26 @@ impl Mask {
         }
     }
 
+    /// Adds a unit for each of up to 64 items, unless one of them is not good; units were only
+    /// added by whole words so far. `look` gives whether the unit is set, and whether the item
+    /// is good, each in the lowest bit.
+    pub fn push_good<const SIZE: usize>(
+        &mut self,
+        group: &[[u8; SIZE]],
+        look: impl Fn([u8; SIZE]) -> (u64, u64),
+    ) -> bool {
+        let (mut flags, mut all_good) = ([0; 64], 1);
+        for (flag, item) in flags.iter_mut().zip(group) {
+            let (set, good) = look(*item);
+            *flag = set as u8 & 1;
+            all_good &= good;
+        }
+        if all_good == 1 {
+            self.push_word(pack(&flags), group.len());
+        }
+        all_good == 1
+    }
+
     /// Sets the first `count` bits of these bytes, least significant first.
     pub fn set_from_bytes(&mut self, bytes: &[u8], count: usize) {
         self.count = count;
