@@ -31,22 +31,22 @@ enum Tables {
 
 use Tables::{Child, Rct};
 
+const DENSE: Plan = Plan {
+    name: "rct, dense",
+    target: 0.35,
+    threads: 1,
+    size: |scale| scale.pick(TB, 64 * GB),
+    tables: Rct(PageOrder::InOrder, |_| Chunk::Ragged),
+};
+
 /// What is read. 64 TB in blocks of 1 MB have a BAT of 512 MB; 1 TB has a tracking table of
 /// 256 MB where every chunk is ragged; 32 GB have sector bitmaps of 8 MB.
 pub const PLANS: &[Plan] = &[
-    Plan {
-        name: "rct, dense",
-        target: 0.35,
-        threads: 1,
-        size: |scale| scale.pick(TB, 64 * GB),
-        tables: Rct(PageOrder::InOrder, |_| Chunk::Ragged),
-    },
+    DENSE,
     Plan {
         name: "rct, dense, pages in any order",
-        target: 0.35,
-        threads: 1,
-        size: |scale| scale.pick(TB, 64 * GB),
         tables: Rct(PageOrder::Shuffled(1), |_| Chunk::Ragged),
+        ..DENSE
     },
     Plan {
         name: "rct, sparse",
@@ -55,13 +55,7 @@ pub const PLANS: &[Plan] = &[
         size: |scale| scale.pick(64 * TB, TB),
         tables: Rct(PageOrder::InOrder, sparse),
     },
-    Plan {
-        name: "rct, dense, by two threads",
-        target: 0.35,
-        threads: 2,
-        size: |scale| scale.pick(TB, 64 * GB),
-        tables: Rct(PageOrder::InOrder, |_| Chunk::Ragged),
-    },
+    Plan { name: "rct, dense, by two threads", threads: 2, ..DENSE },
     Plan {
         name: "BAT, empty",
         target: 0.5,
