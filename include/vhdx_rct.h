@@ -106,8 +106,8 @@ extern "C" {
 // - `byte_offset`, `byte_length`: the region, inside the disk; a length of 0 is valid and only
 //   tells which disk it is;
 // - `flags`: 0 or `VHDX_RCT_ALLOW_UNCLEAN`;
-// - `ranges`, `range_count`: a buffer, and how many ranges it has room for, at least 1; on
-//   return, how many were written: sorted, not touching, inside the region;
+// - `ranges`, `range_count`: a buffer, and how many ranges it has room for, at least 1 even
+//   for a region of no bytes; on return, how many were written: sorted, not touching, inside the region;
 // - `processed_byte_length`: how much of the region was dealt with. Less than `byte_length`
 //   only where the buffer was full: ask again at `byte_offset + processed_byte_length`, and
 //   nothing is lost or told twice;
@@ -132,7 +132,8 @@ VhdxRctReturnValue vhdx_rct_get_virtual_disk_changes(const char *path,
                                                      struct VhdxRctDisk *disk);
 
 // The newest RCT id of a disk, to be kept for the next question, as text in `id`; an empty
-// text where the disk is not tracked.
+// text where the disk is not tracked, or its table may lag behind what was written and
+// `flags` (0 or `VHDX_RCT_ALLOW_UNCLEAN`) do not accept that.
 //
 // Gives 0 or a return value, as `vhdx_rct_get_virtual_disk_changes` does.
 //
@@ -152,6 +153,10 @@ size_t vhdx_rct_last_error(char *buffer, size_t size);
 // The code that Windows' own API has for the calling thread's last failure (`0xC03A....`); 0
 // where there is none.
 uint32_t vhdx_rct_last_win32_code(void);
+
+// Does the calling thread's last failure concern change tracking alone? Then it gives 1, these
+// files have no answer since that id, and a full backup (since `*`) is to be made; else 0.
+uint32_t vhdx_rct_needs_full_backup(void);
 
 #ifdef __cplusplus
 }  // extern "C"

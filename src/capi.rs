@@ -6,7 +6,11 @@
 //! ```text
 //! cargo rustc --release --lib --features capi --crate-type staticlib
 //! cargo rustc --release --lib --features capi --crate-type cdylib
+//! cc -Iinclude program.c target/release/libvhdx_rct.a -lpthread -ldl -lm
 //! ```
+//!
+//! The last line is Linux'; `-- --print native-static-libs` behind the first tells what a program
+//! has to be linked with elsewhere. C is told ranges; it has no reader of a disk's content.
 //!
 //! `examples/c.sh` builds and runs the program. Text is NUL-terminated. Paths are bytes as the operating system has them; on Windows, and
 //! everywhere for ids, UTF-8. No function keeps a pointer, allocates what the caller would have
@@ -53,9 +57,18 @@ pub struct Disk {
     pub granularity: u32,
 }
 
+struct Failure {
+    text: String,
+    /// Windows' own code, or 0.
+    code: u32,
+    needs_full_backup: bool,
+}
+
 thread_local! {
-    /// The last failure of this thread: its text, and Windows' own code or 0.
-    static LAST: RefCell<(String, u32)> = const { RefCell::new((String::new(), 0)) };
+    /// The last failure of this thread.
+    static LAST: RefCell<Failure> = const {
+        RefCell::new(Failure { text: String::new(), code: 0, needs_full_backup: false })
+    };
 }
 
 /// Which byte ranges of a virtual disk changed since `limit_id`?
@@ -66,8 +79,8 @@ thread_local! {
 /// - `byte_offset`, `byte_length`: the region, inside the disk; a length of 0 is valid and only
 ///   tells which disk it is;
 /// - `flags`: 0 or `VHDX_RCT_ALLOW_UNCLEAN`;
-/// - `ranges`, `range_count`: a buffer, and how many ranges it has room for, at least 1; on
-///   return, how many were written: sorted, not touching, inside the region;
+/// - `ranges`, `range_count`: a buffer, and how many ranges it has room for, at least 1 even
+///   for a region of no bytes; on return, how many were written: sorted, not touching, inside the region;
 /// - `processed_byte_length`: how much of the region was dealt with. Less than `byte_length`
 ///   only where the buffer was full: ask again at `byte_offset + processed_byte_length`, and
 ///   nothing is lost or told twice;
@@ -132,7 +145,8 @@ pub unsafe extern "C" fn vhdx_rct_get_virtual_disk_changes(
 }
 
 /// The newest RCT id of a disk, to be kept for the next question, as text in `id`; an empty
-/// text where the disk is not tracked.
+/// text where the disk is not tracked, or its table may lag behind what was written and
+/// `flags` (0 or `VHDX_RCT_ALLOW_UNCLEAN`) do not accept that.
 ///
 /// Gives 0 or a return value, as `vhdx_rct_get_virtual_disk_changes` does.
 ///
@@ -168,7 +182,7 @@ pub unsafe extern "C" fn vhdx_rct_newest_id(
 /// `buffer` has room for `size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vhdx_rct_last_error(buffer: *mut c_char, size: usize) -> usize {
-    LAST.with_borrow(|(text, _)| {
+    LAST.with_borrow(|Failure { text, .. }| {
         if !buffer.is_null() {
             // SAFETY: the caller says so.
             unsafe { put(text, buffer, size) };
@@ -181,7 +195,14 @@ pub unsafe extern "C" fn vhdx_rct_last_error(buffer: *mut c_char, size: usize) -
 /// where there is none.
 #[unsafe(no_mangle)]
 pub extern "C" fn vhdx_rct_last_win32_code() -> u32 {
-    LAST.with_borrow(|(_, code)| *code)
+    LAST.with_borrow(|last| last.code)
+}
+
+/// Does the calling thread's last failure concern change tracking alone? Then it gives 1, these
+/// files have no answer since that id, and a full backup (since `*`) is to be made; else 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn vhdx_rct_needs_full_backup() -> u32 {
+    LAST.with_borrow(|last| last.needs_full_backup.into())
 }
 
 /// Runs the work and keeps what went wrong.
@@ -194,8 +215,11 @@ fn guarded(work: impl FnOnce() -> Result<()>) -> ReturnValue {
     match result {
         Ok(()) => ReturnValue::Completed,
         Err(error) => {
-            let kept = (error.to_string(), error.win32_code().unwrap_or_default());
-            LAST.replace(kept);
+            LAST.replace(Failure {
+                text: error.to_string(),
+                code: error.win32_code().unwrap_or_default(),
+                needs_full_backup: error.needs_full_backup(),
+            });
             error.return_value()
         }
     }

@@ -1,7 +1,7 @@
 //! One error type for the whole crate, with the method's return value and, where Windows
 //! has a finer code, that code.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -278,8 +278,8 @@ impl Error {
         self.0.kind.win32_code()
     }
 
-    /// Does the refusal concern change tracking alone? Then no answer since this id is to be had
-    /// from these files, now or later, and a full backup (since [`Limit::Allocated`]) is.
+    /// Does the refusal concern change tracking alone? Then these files, as they are, have no
+    /// answer since this id, and one for a full backup (since [`Limit::Allocated`]).
     ///
     /// True where tracking is off, the id is unknown, or a tracking table is damaged, cut short,
     /// of another disk or not closed cleanly.
@@ -310,10 +310,24 @@ impl fmt::Debug for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let out = &mut Plain(f);
         match &self.0.path {
-            Some(path) => write!(f, "{}: {}", path.display(), self.0.message),
-            None => f.write_str(&self.0.message),
+            Some(path) => write!(out, "{}: {}", path.display(), self.0.message),
+            None => out.write_str(&self.0.message),
         }
+    }
+}
+
+/// Text in which control characters are escaped: an image's own names are part of messages,
+/// and must not reach a terminal as they are.
+struct Plain<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Plain<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| match c.is_control() {
+            true => write!(self.0, "{}", c.escape_default()),
+            false => self.0.write_char(c),
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::ptr::null;
 use vhdx_rct::capi::{
     Disk, Range, VHDX_RCT_ALLOW_UNCLEAN, VHDX_RCT_ID_SIZE, vhdx_rct_get_virtual_disk_changes,
-    vhdx_rct_last_error, vhdx_rct_last_win32_code, vhdx_rct_newest_id,
+    vhdx_rct_last_error, vhdx_rct_last_win32_code, vhdx_rct_needs_full_backup, vhdx_rct_newest_id,
 };
 use vhdx_rct::{ByteRange, ChangeQuery, Limit, ReturnValue};
 use vhdx_rct_fixtures::rng::Rng;
@@ -128,6 +128,10 @@ fn failures_have_their_codes_and_texts() {
         assert_eq!(vhdx_rct_last_win32_code(), win32, "{}", last_error());
         assert!(last_error().len() > 20, "{}", last_error());
     }
+    assert_eq!(vhdx_rct_needs_full_backup(), 0);
+    let unknown = ID.replace("e6fd24a8", "e6fd24a9");
+    let answer = ask(path, unknown.as_bytes(), None, (0, SIZE), 1);
+    assert_eq!((answer.code, vhdx_rct_needs_full_backup()), (ReturnValue::InvalidState, 1));
     // Each thread has its own.
     let here = last_error();
     std::thread::spawn(|| assert_eq!(last_error(), "")).join().unwrap();

@@ -374,10 +374,13 @@ impl ChangeQuery {
         };
         match (start, end) {
             (Some(start), Some(end)) if start <= end && end <= size => Ok(start..end),
-            _ => Err(invalid(format!(
-                "the region {:?} to {:?} should lie inside the disk of {size} bytes",
-                self.region.0, self.region.1
-            ))),
+            _ => {
+                let tell = |at: Option<u64>| at.map_or("2^64".into(), |at| at.to_string());
+                let (start, end) = (tell(start), tell(end));
+                Err(invalid(format!(
+                    "the region from {start} to {end} should lie inside the disk of {size} bytes"
+                )))
+            }
         }
     }
 }

@@ -45,7 +45,11 @@ impl Plan {
                 Ok(Plan { stack, rule: may_hold_data, granularity: sector, tables: Vec::new() })
             }
             Baseline::File(path) => {
-                let depth = chain.find(path)?.ok_or_else(|| not_in_chain(chain, path))?;
+                let Some(depth) = chain.find(path)? else {
+                    // So that all of it is listed, or why it ends early.
+                    chain.complete()?;
+                    return Err(not_in_chain(chain, path));
+                };
                 let layers = (0..depth).map(|above| chain.layer(above, Grain::State)).collect();
                 Ok(Self::changed(layers, chain.files()[depth].virtual_size(), sector))
             }
@@ -83,8 +87,9 @@ fn may_hold_data(held: Held) -> bool {
 fn not_in_chain(chain: &Chain, path: &Path) -> Error {
     let files: Vec<_> =
         chain.files().iter().map(|file| file.path().display().to_string()).collect();
+    let is = if chain.access().canonical(path).is_ok() { "is none" } else { "cannot be found" };
     let message = format!(
-        "the limit should be a file of the disk's chain ({}), and {} is none",
+        "the limit should be a file of the disk's chain ({}), and {} {is}",
         files.join(", "),
         path.display()
     );

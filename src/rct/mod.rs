@@ -29,10 +29,13 @@ pub(crate) use table::NewerThan;
 
 use crate::chain::{Access, Chain};
 use crate::error::{Error, ErrorKind, Result};
+use crate::extent::Layer;
+use crate::mask::Mask;
 use crate::source::{Guard, LocalStorage, Reader};
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// An open `.rct` file.
@@ -152,6 +155,20 @@ impl Tracking {
         };
         let theirs = branches(other);
         branches(self).iter().any(|branch| theirs.contains(branch))
+    }
+
+    /// Walks the whole table as a question would: every page is read and checked.
+    ///
+    /// # Errors
+    /// What is wrong first, of kind [`ErrorKind::Corrupt`] where a page is.
+    pub fn check(self: &Arc<Self>) -> Result<()> {
+        let end = self.header.units.saturating_mul(self.unit_size);
+        let (mut table, mut mask, mut at) = (NewerThan::new(self.clone(), 0), Mask::default(), 0);
+        while at < end {
+            table.mask(at, end, |_| true, &mut mask)?;
+            at = mask.end();
+        }
+        Ok(())
     }
 
     fn file_pages(&self) -> u64 {

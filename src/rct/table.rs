@@ -266,14 +266,17 @@ impl Tracking {
             return Ok(());
         };
         let at = OFFSET_TABLE + index * PAGE;
-        Err(self.file.error(ErrorKind::Corrupt, format!("the offset page at {at:#x} {problem}")))
+        Err(self.file.error(
+            ErrorKind::Corrupt,
+            format!("the offset page at {at:#x} {problem}; make a full backup"),
+        ))
     }
 
     fn bad_sequence_page(&self, bytes: &[u8], page: u64) -> Error {
         let start = hex(&bytes[..64]);
         let message = format!(
             "the checksum of the sequence page at {:#x} does not hold, by none of the known conventions or not by \
-             the one of the other pages. It begins {start}; if Windows wrote this file, please report what \
+             the one of the other pages; make a full backup. It begins {start}; if Windows wrote this file, please report what \
              `vhdx-rct inspect` says of it",
             page * PAGE
         );

@@ -1,5 +1,6 @@
 //! How a failure reaches the user: one line on standard error.
 
+use crate::text::plain;
 use std::io;
 use vhdx_rct::Error;
 
@@ -24,7 +25,7 @@ impl Failure {
                 }
                 None => eprintln!("error {}: {error}", error.return_value().code()),
             },
-            Failure::Refused(message) => eprintln!("error 32775: {message}"),
+            Failure::Refused(message) => eprintln!("error 32775: {}", plain(message)),
             Failure::Output(error) => {
                 eprintln!("error 32768: the output cannot be written: {error}")
             }

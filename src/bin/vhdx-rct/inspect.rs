@@ -4,8 +4,8 @@
 use crate::args::{InspectArgs, TextFormat};
 use crate::failure::Failure;
 use crate::info::is_table;
-use crate::text::count;
-use std::io::{self, Write};
+use crate::text::{count, plain};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use vhdx_rct::field::{self, FactReport, Origin, SampleReport, Verdict};
 use vhdx_rct::{rct, vhd_set};
@@ -84,6 +84,14 @@ fn told(out: &mut impl Write, report: &FactReport) -> io::Result<()> {
 }
 
 fn structures(file: &Path, args: &InspectArgs) -> Result<(), Failure> {
+    let mut start = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|file| file.take(8).read_to_end(&mut start))
+        .unwrap_or_default();
+    if start == b"vhdxfile" {
+        let message = "this is a VHDX disk, whose format is published; see `vhdx-rct info --check`";
+        return Err(Failure::Refused(format!("{}: {message}", file.display())));
+    }
     let found = if is_table(file) { rct::inspect(file) } else { vhd_set::inspect(file) }?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     if args.format == TextFormat::Json {
@@ -98,7 +106,10 @@ fn structures(file: &Path, args: &InspectArgs) -> Result<(), Failure> {
         writeln!(
             out,
             "{:#010x} {:>6}  {:<24} {}{gap}{raw}",
-            field.offset, field.length, field.name, field.value
+            field.offset,
+            field.length,
+            field.name,
+            plain(&field.value)
         )?;
     }
     for note in &found.notes {

@@ -6,7 +6,9 @@ use crate::failure::Failure;
 use crate::text::{count, human, percent};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
 use vhdx_rct::ByteRange;
 
 /// The disk is drawn in rows of cells, read like a text.
@@ -23,6 +25,7 @@ const STEPS: [(f64, &str); 4] =
     [(0.01, "below 1 %"), (0.1, "below 10 %"), (0.5, "below 50 %"), (1.1, "50 % or more")];
 
 pub fn run(args: &MapArgs) -> Result<(), Failure> {
+    may_be_written(&args.output)?;
     let changes = query(&args.question)?.stream()?;
     let disk = changes.disk();
     let mut map = Map::new(disk.virtual_size, u64::from(disk.logical_sector_size));
@@ -31,8 +34,32 @@ pub fn run(args: &MapArgs) -> Result<(), Failure> {
     }
     let name = args.question.disk.file_name().unwrap_or_default().to_string_lossy();
     let svg = map.svg(&name, &args.question.since);
-    fs::write(&args.output, svg)?;
-    Ok(())
+    fs::write(&args.output, svg)
+        .map_err(|cause| refused(&args.output, &format!("cannot be written: {cause}")))
+}
+
+/// Only a picture is written over: a disk or a tracking table named by mistake stays.
+fn may_be_written(output: &Path) -> Result<(), Failure> {
+    let look = || {
+        let mut start = Vec::new();
+        // A pipe would have to be waited for.
+        let is_file = fs::metadata(output)?.is_file();
+        if is_file {
+            File::open(output)?.take(4).read_to_end(&mut start)?;
+        }
+        Ok(is_file && (start.is_empty() || start == b"<svg"))
+    };
+    match look() {
+        Ok(true) => return Ok(()),
+        Ok(false) => {}
+        Err(cause) if io::Error::kind(&cause) == io::ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return Err(refused(output, &format!("cannot be looked at: {cause}"))),
+    }
+    Err(refused(output, "this file is no picture and is not written over; name another one"))
+}
+
+fn refused(path: &Path, message: &str) -> Failure {
+    Failure::Refused(format!("{}: {message}", path.display()))
 }
 
 /// How many bytes of each cell changed.

@@ -35,6 +35,13 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 
+/// Text with its control characters escaped: names come from files of strangers.
+pub fn plain(text: &str) -> String {
+    let escaped =
+        |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
+    text.chars().map(escaped).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +57,6 @@ mod tests {
         assert_eq!(percent(1, 1000), "0.10 %");
         assert_eq!(percent(1, 1 << 40), "less than 0.01 %");
         assert_eq!(percent(0, 5), "0 %");
+        assert_eq!(plain("größe\u{1b}[31m\n"), "größe\\u{1b}[31m\\n");
     }
 }

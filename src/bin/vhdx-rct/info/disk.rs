@@ -5,6 +5,7 @@ use crate::args::InfoArgs;
 use crate::failure::Failure;
 use crate::text::{count, human, human_and_exact};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use vhdx_rct::rct::Tracking;
 use vhdx_rct::vhdx::{CheckReport, Vhdx};
 use vhdx_rct::{Chain, ChangeQuery, Error, KnownIds};
@@ -16,7 +17,7 @@ pub fn report(args: &InfoArgs) -> Result<Report, Failure> {
     identity(&mut report, chain.leaf());
     about_chain(&mut report, &query, &chain, broken.as_ref());
     if args.check {
-        check(&mut report, &chain.leaf().check()?);
+        check(&mut report, &chain)?;
     }
     Ok(report)
 }
@@ -84,6 +85,8 @@ pub fn about_chain(
     for ids in &known {
         report.row("known ids", known_row(ids));
     }
+    let (next, newest) = next_backup(query, chain.leaf());
+    report.row("next backup", next);
     warnings.extend(broken.map(|error| format!("the chain is not complete: {error}")));
     for warning in &warnings {
         report.row("warning", warning);
@@ -91,6 +94,7 @@ pub fn about_chain(
     report.json["Chain"] = files.into();
     report.json["ChainComplete"] = broken.is_none().into();
     report.json["KnownIds"] = known.iter().map(known_json).collect();
+    report.json["NewestId"] = json!(newest);
     report.json["Warnings"] = warnings.into();
 }
 
@@ -112,6 +116,17 @@ fn known_row(ids: &KnownIds) -> String {
         0 => format!("{newest}  ({name})"),
         older => format!("{newest}  and {older} older, down to {:08x}  ({name})", ids.first),
     }
+}
+
+/// The id to keep for the next backup, or why there is none.
+fn next_backup(query: &ChangeQuery, leaf: &Vhdx) -> (String, Option<String>) {
+    let why = match query.newest_id() {
+        Ok(Some(id)) => return (format!("since {id}"), Some(id.to_string())),
+        Ok(None) if leaf.closed_cleanly() => "the file itself is not tracked".into(),
+        Ok(None) => "its table may lag behind, if it has one".into(),
+        Err(error) => error.to_string(),
+    };
+    (format!("no id to keep: {why}"), None)
 }
 
 fn known_json(ids: &KnownIds) -> Value {
@@ -167,27 +182,61 @@ fn file_json(file: &Vhdx, tracking: &Result<Option<Tracking>, Error>) -> Value {
     object
 }
 
-fn check(report: &mut Report, check: &CheckReport) {
+/// Walks every structure of every file of the chain, and every table beside them.
+pub fn check(report: &mut Report, chain: &Chain) -> Result<(), Failure> {
+    let (mut all, mut tables) = (CheckReport::default(), 0);
+    for (depth, file) in chain.files().iter().enumerate() {
+        let mut found = file.check()?;
+        let table = Tracking::of(chain, depth).and_then(|table| match table {
+            Some(table) => Arc::new(table).check().map(|()| 1),
+            None => Ok(0),
+        });
+        match table {
+            Ok(good) => tables += good,
+            Err(error) => {
+                found.findings.push(error.to_string());
+                found.total += 1;
+            }
+        }
+        for finding in found.findings {
+            let place =
+                if depth == 0 { String::new() } else { format!("{}: ", file.path().display()) };
+            all.findings.push(format!("{place}{finding}"));
+        }
+        all.total += found.total;
+        all.entries += found.entries;
+        all.payload_blocks += found.payload_blocks;
+        all.bitmap_blocks += found.bitmap_blocks;
+    }
+    let walked = format!(
+        "{}, {} looked at, {} and {} in the files; {} good",
+        count(chain.files().len() as u64, "file", "files"),
+        count(all.entries, "BAT entry", "BAT entries"),
+        count(all.payload_blocks, "block", "blocks"),
+        count(all.bitmap_blocks, "sector bitmap", "sector bitmaps"),
+        count(tables, "tracking table is", "tracking tables are"),
+    );
+    tell(report, &all, &walked);
+    report.json["Check"] = json!({
+        "Findings": all.findings,
+        "Total": all.total,
+        "BatEntries": all.entries,
+        "PayloadBlocks": all.payload_blocks,
+        "BitmapBlocks": all.bitmap_blocks,
+        "TrackingTables": tables,
+    });
+    Ok(())
+}
+
+/// The findings and the verdict.
+pub fn tell(report: &mut Report, check: &CheckReport, walked: &str) {
     for finding in &check.findings {
         report.row("found", finding);
     }
-    let walked = format!(
-        "{} looked at, {} and {} in the file",
-        count(check.entries, "BAT entry", "BAT entries"),
-        count(check.payload_blocks, "block", "blocks"),
-        count(check.bitmap_blocks, "sector bitmap", "sector bitmaps"),
-    );
     let verdict = match check.total {
         0 => "nothing wrong".into(),
         total => count(total, "finding", "findings"),
     };
     report.row("check", format!("{verdict}: {walked}"));
     report.found = check.total > 0;
-    report.json["Check"] = json!({
-        "Findings": check.findings,
-        "Total": check.total,
-        "BatEntries": check.entries,
-        "PayloadBlocks": check.payload_blocks,
-        "BitmapBlocks": check.bitmap_blocks,
-    });
 }

@@ -6,6 +6,7 @@ mod table;
 
 use crate::args::{InfoArgs, TextFormat};
 use crate::failure::Failure;
+use crate::text::plain;
 use serde_json::Value;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -32,7 +33,7 @@ impl Report {
         let mut before = "";
         for (name, value) in &self.rows {
             let shown = if *name == before { "" } else { name };
-            writeln!(out, "{shown:<15}{value}")?;
+            writeln!(out, "{shown:<15}{}", plain(value))?;
             before = name;
         }
         Ok(())
@@ -41,7 +42,7 @@ impl Report {
 
 pub fn run(args: &InfoArgs) -> Result<(), Failure> {
     let report = if is_table(&args.file) {
-        table::report(&args.file)?
+        table::report(args)?
     } else {
         match VhdSet::open(&args.file) {
             Ok(set) => set::report(args, &set)?,

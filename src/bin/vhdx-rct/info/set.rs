@@ -31,6 +31,9 @@ pub fn report(args: &InfoArgs, set: &VhdSet) -> Result<Report, Failure> {
             report.row("disk id", chain.leaf().metadata().disk_id);
             report.json["VirtualDiskId"] = chain.leaf().metadata().disk_id.to_string().into();
             disk::about_chain(&mut report, &query, &chain, broken.as_ref());
+            if args.check {
+                disk::check(&mut report, &chain)?;
+            }
         }
         Err(error) => {
             report.row("warning", format!("the active state cannot be opened: {error}"));

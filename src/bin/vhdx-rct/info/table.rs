@@ -1,14 +1,17 @@
 //! A tracking table without its disk.
 
-use super::Report;
+use super::{Report, disk};
+use crate::args::InfoArgs;
 use crate::failure::Failure;
 use crate::text::count;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::sync::Arc;
 use vhdx_rct::rct::Tracking;
+use vhdx_rct::vhdx::CheckReport;
 
-pub fn report(path: &Path) -> Result<Report, Failure> {
-    let table = Tracking::open_alone(path)?;
+pub fn report(args: &InfoArgs) -> Result<Report, Failure> {
+    let path = &args.file;
+    let table = Arc::new(Tracking::open_alone(path)?);
     let header = table.header();
     let mut report = Report::default();
     report.row("file", path.display());
@@ -34,6 +37,15 @@ pub fn report(path: &Path) -> Result<Report, Failure> {
     }
     report.json = header_json(&table);
     report.json["Format"] = "rct".into();
+    if args.check {
+        let mut found = CheckReport::default();
+        if let Err(error) = table.check() {
+            found.findings.push(error.to_string());
+            found.total = 1;
+        }
+        disk::tell(&mut report, &found, "every page of the table looked at, up to a bad one");
+        report.json["Check"] = json!({ "Findings": found.findings, "Total": found.total });
+    }
     Ok(report)
 }
 

@@ -56,7 +56,9 @@ pub fn run(args: &SyncArgs) -> Result<(), Failure> {
         Some(id) => writeln!(out, "next time: --since {id}")?,
         None => writeln!(
             out,
-            "the disk is not tracked; next time: --since '*', or file:PATH of this file below a new child"
+            "no id to ask since (not tracked, or not closed cleanly); next time: --since '*', or, once the disk \
+             has a child, sync that --since file:{}",
+            args.question.disk.display()
         )?,
     }
     Ok(())
@@ -268,7 +270,8 @@ fn check_copy(
     let Some(length) = length.filter(|_| state.at.contains(&wanted)) else {
         let at = if state.at.is_empty() { "nothing yet".into() } else { state.at.join(", ") };
         return refuse(format!(
-            "the copy is at {at}, and not at {wanted}; sync since where it is, or make it anew with --since '*'"
+            "the copy is at {at}, and not at {wanted}; sync since where it is (for a DataWriteGuid, since the file \
+             that `info` shows with it), or make it anew with --since '*'"
         ));
     };
     if length != size && !(args.grow && length < size) {
