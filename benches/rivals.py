@@ -308,7 +308,7 @@ def report(bench):
 
 def main():
     parser = argparse.ArgumentParser(description="Times the same work by other programs.")
-    parser.add_argument("--rounds", type=int, default=7, help="turns, at least 5")
+    parser.add_argument("--rounds", type=int, default=7, help="turns, at least 5 (default: %(default)s)")
     parser.add_argument("--sizes", default="256,1024,4096", help="MB of the disks that changed")
     parser.add_argument("--dir", help="where 9 GB can be made for a while")
     options = parser.parse_args()

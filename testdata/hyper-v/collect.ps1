@@ -27,6 +27,8 @@ $scenarios = @(
 )
 # With powershell -File, a list arrives as one text.
 $Only = @($Only | ForEach-Object { $_ -split ',' } | Where-Object { $_ })
+$unknown = @($Only | Where-Object { $scenarios.Name -notcontains $_ })
+if ($unknown) { throw "There is no scenario $($unknown -join ', '); there are $($scenarios.Name -join ', ')." }
 if ($Only) { $scenarios = @($scenarios | Where-Object { $Only -contains $_.Name }) }
 if ($DryRun) {
     "Would make the folder $Output, and in it:"
@@ -41,6 +43,7 @@ $me = New-Object Security.Principal.WindowsPrincipal([Security.Principal.Windows
 if (-not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) { throw 'Please run this as administrator.' }
 if (-not [Environment]::Is64BitProcess) { throw 'Please run this in a 64-bit PowerShell.' }
 $Output = $ExecutionContext.SessionState.Path.GetUnresolvedProviderPathFromPSPath($Output)
+if (-not (Get-Command New-VHD -ErrorAction SilentlyContinue)) { throw 'Please enable Hyper-V with its PowerShell module.' }
 if (Test-Path -LiteralPath $Output) { throw "$Output exists; please name a folder that does not." }
 
 # virtdisk.dll. Structures are laid out by offset, as a 64-bit compiler lays out those of virtdisk.h.
