@@ -91,6 +91,22 @@ fn parts_that_overlap_or_lie_outside_are_refused() {
     assert!(short.to_string().contains("cut short or exchanged"), "{short}");
 }
 
+#[test]
+fn names_that_stand_twice_and_texts_without_end_are_refused() {
+    let file = error_of(|_, case| {
+        let again = case.files[0].clone();
+        case.files.push(again);
+    });
+    assert!(file.to_string().contains("names disk.vhdx twice"), "{file}");
+    let long = error_of(|_, case| case.files[0].name = "x".repeat(5000));
+    assert!(long.to_string().contains("text of at most 4 KB"), "{long}");
+    let folder = tempfile::tempdir().unwrap();
+    let case = case(folder.path());
+    write_manifest(folder.path(), &[case.clone(), case]).unwrap();
+    let error = field::check(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("names case twice"), "{error}");
+}
+
 /// The metadata that a question needs was not packed: an error that says so, never zeros.
 #[test]
 fn a_hole_is_an_error() {
