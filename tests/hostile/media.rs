@@ -118,6 +118,26 @@ fn a_read_that_fails_is_an_error() {
     });
 }
 
+/// A source that has no memory left is told from one that cannot read, and a parent that goes
+/// away between being found and being opened from the disk itself.
+#[test]
+fn what_a_storage_says_becomes_the_methods_code() {
+    fn read(call: Call, path: &Path) -> bool {
+        call == Call::Read && path == Path::new(LEAF)
+    }
+    fn open(call: Call, path: &Path) -> bool {
+        call == Call::Open && path == Path::new(MIDDLE)
+    }
+    let memory: (_, fn(Call, &Path) -> bool, _, _) = (ErrorKind::OutOfMemory, read, 32778, LEAF);
+    for (kind, hits, code, path) in [memory, (ErrorKind::NotFound, open, 32777, MIDDLE)] {
+        let fault = Fault { kind, at: 0, stays: true, hits };
+        let storage = Arc::new(Faulty::new(Arc::new(chain()), fault));
+        let error = ask(storage, &Limit::Allocated).unwrap_err();
+        assert_eq!(error.return_value().code(), code, "{error}");
+        assert!(error.to_string().contains(path), "{error}");
+    }
+}
+
 /// Looking for files may fail and be tried again; it may not make an answer shorter.
 #[test]
 fn a_look_that_fails_is_an_error_or_makes_no_difference() {
