@@ -132,6 +132,17 @@ fn info_says_which_id_to_keep() {
     assert_eq!(object["NewestId"], "rctX:e6fd24a8:8ef8:4a21:9394:f28867b17470:00000001");
 }
 
+/// Nobody ever writes to it.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_refused_and_not_waited_for() {
+    let folder = disks();
+    let made = Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap();
+    assert!(made.success());
+    assert_eq!(run(folder.path(), &["inspect", "pipe"]).0, 1);
+    assert_eq!(run(folder.path(), &["map", "child.avhdx", "--since", "*", "-o", "pipe"]).0, 1);
+}
+
 #[test]
 fn refusals_say_what_to_do() {
     let folder = disks();

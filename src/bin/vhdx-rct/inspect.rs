@@ -4,8 +4,8 @@
 use crate::args::{InspectArgs, TextFormat};
 use crate::failure::Failure;
 use crate::info::is_table;
-use crate::text::{count, plain};
-use std::io::{self, Read, Write};
+use crate::text::{count, first_bytes, plain};
+use std::io::{self, Write};
 use std::path::Path;
 use vhdx_rct::field::{self, FactReport, Origin, SampleReport, Verdict};
 use vhdx_rct::{rct, vhd_set};
@@ -84,11 +84,8 @@ fn told(out: &mut impl Write, report: &FactReport) -> io::Result<()> {
 }
 
 fn structures(file: &Path, args: &InspectArgs) -> Result<(), Failure> {
-    let mut start = Vec::new();
-    std::fs::File::open(file)
-        .and_then(|file| file.take(8).read_to_end(&mut start))
-        .unwrap_or_default();
-    if start == b"vhdxfile" {
+    // A pipe would have to be waited for; the library refuses it.
+    if file.is_file() && first_bytes(file).is_ok_and(|start| start == b"vhdxfile") {
         let message = "this is a VHDX disk, whose format is published; see `vhdx-rct info --check`";
         return Err(Failure::Refused(format!("{}: {message}", file.display())));
     }

@@ -3,11 +3,11 @@
 use crate::args::MapArgs;
 use crate::changes::query;
 use crate::failure::Failure;
-use crate::text::{count, human, percent};
+use crate::text::{count, first_bytes, human, percent};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::Path;
 use vhdx_rct::ByteRange;
 
@@ -41,13 +41,12 @@ pub fn run(args: &MapArgs) -> Result<(), Failure> {
 /// Only a picture is written over: a disk or a tracking table named by mistake stays.
 fn may_be_written(output: &Path) -> Result<(), Failure> {
     let look = || {
-        let mut start = Vec::new();
         // A pipe would have to be waited for.
-        let is_file = fs::metadata(output)?.is_file();
-        if is_file {
-            File::open(output)?.take(4).read_to_end(&mut start)?;
+        if !fs::metadata(output)?.is_file() {
+            return Ok(false);
         }
-        Ok(is_file && (start.is_empty() || start == b"<svg"))
+        let start = first_bytes(output)?;
+        Ok(start.is_empty() || start.starts_with(b"<svg"))
     };
     match look() {
         Ok(true) => return Ok(()),

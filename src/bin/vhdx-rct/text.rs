@@ -1,4 +1,8 @@
-//! Text for people.
+//! Text for people, and the text by which a file is known.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 
 /// A size in the largest binary unit that leaves at least 1, exact where that is short.
 pub fn human(bytes: u64) -> String {
@@ -40,6 +44,13 @@ pub fn plain(text: &str) -> String {
     let escaped =
         |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
     text.chars().map(escaped).collect()
+}
+
+/// A file's first eight bytes, by which its format is told; fewer where it has no more.
+pub fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    File::open(path)?.take(8).read_to_end(&mut start)?;
+    Ok(start)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The raw copy: written only where it differs, with holes where it reads as zeros.
 
+use crate::text::first_bytes;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -114,8 +115,7 @@ impl Raw {
 
 /// Does a file begin as a virtual disk does, which must never be taken for a raw copy?
 pub fn looks_like_an_image(path: &Path) -> io::Result<bool> {
-    let mut start = Vec::new();
-    File::open(path)?.take(8).read_to_end(&mut start)?;
+    let start = first_bytes(path)?;
     Ok([b"vhdxfile", b"vhdsetv1", b"conectix"].iter().any(|known| start == known[..]))
 }
 
