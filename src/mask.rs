@@ -54,11 +54,7 @@ impl Mask {
         is_set: impl Fn([u8; SIZE]) -> bool,
     ) {
         for group in items.chunks(64) {
-            let mut flags = [0; 64];
-            for (flag, item) in flags.iter_mut().zip(group) {
-                *flag = u8::from(is_set(*item));
-            }
-            self.push_word(pack(&flags), group.len());
+            self.push_good(group, |item| (u64::from(is_set(item)), 1));
         }
     }
 

@@ -3,11 +3,12 @@
 mod common;
 
 use common::faulty::{Call, Fault, Faulty};
+use common::injected::{Injected, Reaction};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use vhdx_rct::source::{LocalStorage, Source, Storage};
+use vhdx_rct::source::LocalStorage;
 use vhdx_rct::{ByteRange, ChangeQuery, Error, ErrorKind, Limit, RctId};
 use vhdx_rct_fixtures::bulk::{Chunk, Disk, State, Table, Tally};
 use vhdx_rct_fixtures::rct::{Checksum, OFFSET_TABLE, PAGE, PageOrder, fix_checksum, patch};
@@ -174,40 +175,10 @@ fn a_stream_that_nobody_wants_ends_its_threads() {
     assert_eq!(control.percent_complete(), 100);
 }
 
-/// Panics when something behind the first megabytes is read.
-struct Panicking(LocalStorage);
-
-struct PanickingSource(Arc<dyn Source>);
-
-impl Storage for Panicking {
-    fn open(&self, path: &Path) -> std::io::Result<Arc<dyn Source>> {
-        Ok(Arc::new(PanickingSource(self.0.open(path)?)))
-    }
-
-    fn canonicalize(&self, path: &Path) -> std::io::Result<PathBuf> {
-        self.0.canonicalize(path)
-    }
-
-    fn list(&self, folder: &Path) -> std::io::Result<Vec<std::ffi::OsString>> {
-        self.0.list(folder)
-    }
-}
-
-impl Source for PanickingSource {
-    fn len(&self) -> std::io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<()> {
-        assert!(offset < 5 * MB, "a source of the caller's own may do this");
-        self.0.read_exact_at(buffer, offset)
-    }
-}
-
 #[test]
 fn a_thread_that_panics_is_an_error() {
     let case = tracked(PageOrder::InOrder, |_| Chunk::Ragged);
-    let storage = Arc::new(Panicking(LocalStorage::new()));
+    let storage = Injected::at("disk.vhdx.rct", 20, Reaction::Panic);
     let ranges: Result<Vec<ByteRange>, Error> =
         case.query.storage(storage).threads(2).stream().unwrap().collect();
     assert_eq!(ranges.unwrap_err().kind(), ErrorKind::WorkerVanished);

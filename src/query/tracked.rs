@@ -65,22 +65,21 @@ impl<'a> TrackedChain<'a> {
                 None => answering.layers.push(self.chain.layer(depth, Grain::State)),
             }
         }
-        self.doubt(id, deepest, &mut answering)?;
+        self.doubt(id, deepest, &mut answering);
         Ok(answering)
     }
 
     /// A table below that shares a branch with one that knows the id was frozen before the id
     /// was sealed, so nothing in it is newer. If something is, its history was damaged, which
     /// no checksum may cover, and it does count.
-    fn doubt(&self, id: RctId, deepest: usize, answering: &mut Answering) -> Result<()> {
-        let Some(knows) = &self.tables[deepest] else { return Ok(()) };
+    fn doubt(&self, id: RctId, deepest: usize, answering: &mut Answering) {
+        let Some(knows) = &self.tables[deepest] else { return };
         for depth in deepest + 1..self.tables.len() {
             let related = self.tables[depth].as_ref().filter(|table| table.is_related_to(knows));
             if let Some(table) = related {
                 self.ask(table, depth, id, answering);
             }
         }
-        Ok(())
     }
 
     /// Adds the units of a file that its table calls newer.

@@ -5,10 +5,9 @@ use super::Vhdx;
 use super::bat::Payload;
 use super::header::CopyState;
 use super::layout::*;
+use super::parts::Slot;
 use crate::error::Result;
-use crate::source::Window;
 use bitvec::vec::BitVec;
-use byteorder::{ByteOrder, LittleEndian};
 
 /// Findings behind this many are only counted.
 const MAX_FINDINGS: usize = 100;
@@ -51,33 +50,22 @@ impl Vhdx {
         let used = self.file.length().div_ceil(MB);
         self.file.guard().need(used / 8, "the map of used blocks")?;
         let mut used: BitVec = BitVec::repeat(false, used as usize);
-        let start = self.regions.bat.offset;
-        let end = start + self.shape.entries * BAT_ENTRY;
-        let mut window = Window::new("the BAT", start, end);
         let mut partial_without_bitmap = None;
-        for index in 0..self.shape.entries {
-            let bytes = window.bytes(&self.file, start + index * BAT_ENTRY, BAT_ENTRY, end)?;
-            let entry = LittleEndian::read_u64(bytes);
-            report.entries += 1;
-            let chunk = index / (self.shape.chunk_ratio + 1);
-            if index == self.shape.bitmap_entry(chunk) {
-                self.check_bitmap(
-                    entry,
-                    chunk,
-                    partial_without_bitmap.take(),
-                    &mut used,
-                    &mut report,
-                );
-                continue;
+        report.entries = self.shape.entries;
+        self.each_entry(|slot, entry| {
+            match slot {
+                Slot::Bitmap(chunk) => {
+                    let partial = partial_without_bitmap.take();
+                    self.check_bitmap(entry, chunk, partial, &mut used, &mut report);
+                }
+                Slot::Payload(block) => {
+                    if self.check_payload(entry, block, &mut used, &mut report) {
+                        partial_without_bitmap = Some(block);
+                    }
+                }
             }
-            let block = index - chunk;
-            // A differencing file's last chunk has entries behind the disk's end.
-            if block < self.shape.payload_blocks
-                && self.check_payload(entry, block, &mut used, &mut report)
-            {
-                partial_without_bitmap = Some(block);
-            }
-        }
+            Ok(())
+        })?;
         Ok(report)
     }
 

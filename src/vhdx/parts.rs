@@ -15,6 +15,12 @@ pub(crate) enum Block {
     Bitmap(ByteRange),
 }
 
+/// What an entry of the BAT is for: a payload block, or the sector bitmap of a chunk.
+pub(super) enum Slot {
+    Payload(u64),
+    Bitmap(u64),
+}
+
 impl Vhdx {
     /// The parts of the file, in bytes, from which every question about changes can be answered
     /// and that hold no payload: the header section, the log, the BAT, the metadata region and
@@ -43,6 +49,26 @@ impl Vhdx {
 
     /// Tells every block that the BAT places in the file, in the BAT's order.
     pub(crate) fn blocks(&self, mut tell: impl FnMut(Block) -> Result<()>) -> Result<()> {
+        self.each_entry(|slot, entry| match slot {
+            // Means nothing in a file without a parent.
+            Slot::Bitmap(_) if !self.metadata.has_parent() => Ok(()),
+            Slot::Bitmap(chunk) => match self.bitmap(entry, chunk)? {
+                Some(offset) => tell(Block::Bitmap(ByteRange { offset, length: BITMAP_BLOCK })),
+                None => Ok(()),
+            },
+            Slot::Payload(block) => match self.payload(entry, block)? {
+                Payload::Full(offset) | Payload::Partial(offset) => {
+                    let length = self.metadata.block_size.into();
+                    tell(Block::Payload(ByteRange { offset, length }))
+                }
+                _ => Ok(()),
+            },
+        })
+    }
+
+    /// Tells every entry of the BAT that means something, in order. Those of a differencing
+    /// file's last chunk that are behind the disk's end do not.
+    pub(super) fn each_entry(&self, mut tell: impl FnMut(Slot, u64) -> Result<()>) -> Result<()> {
         let start = self.regions.bat.offset;
         let end = start + self.shape.entries * BAT_ENTRY;
         let mut window = Window::new("the BAT", start, end);
@@ -50,22 +76,11 @@ impl Vhdx {
             let bytes = window.bytes(&self.file, start + index * BAT_ENTRY, BAT_ENTRY, end)?;
             let entry = LittleEndian::read_u64(bytes);
             let chunk = index / (self.shape.chunk_ratio + 1);
-            if index == self.shape.bitmap_entry(chunk) {
-                // Means nothing in a file without a parent.
-                if self.metadata.has_parent()
-                    && let Some(offset) = self.bitmap(entry, chunk)?
-                {
-                    tell(Block::Bitmap(ByteRange { offset, length: BITMAP_BLOCK }))?;
-                }
-                continue;
-            }
             let block = index - chunk;
-            if block < self.shape.payload_blocks
-                && let Payload::Full(offset) | Payload::Partial(offset) =
-                    self.payload(entry, block)?
-            {
-                let length = self.metadata.block_size.into();
-                tell(Block::Payload(ByteRange { offset, length }))?;
+            if index == self.shape.bitmap_entry(chunk) {
+                tell(Slot::Bitmap(chunk), entry)?;
+            } else if block < self.shape.payload_blocks {
+                tell(Slot::Payload(block), entry)?;
             }
         }
         Ok(())

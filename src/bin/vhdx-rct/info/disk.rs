@@ -193,10 +193,7 @@ pub fn check(report: &mut Report, chain: &Chain) -> Result<(), Failure> {
         });
         match table {
             Ok(good) => tables += good,
-            Err(error) => {
-                found.findings.push(error.to_string());
-                found.total += 1;
-            }
+            Err(error) => add(&mut found, &error),
         }
         for finding in found.findings {
             let place =
@@ -226,6 +223,12 @@ pub fn check(report: &mut Report, chain: &Chain) -> Result<(), Failure> {
         "TrackingTables": tables,
     });
     Ok(())
+}
+
+/// A problem that ended a walk is a finding too.
+pub fn add(check: &mut CheckReport, problem: &Error) {
+    check.findings.push(problem.to_string());
+    check.total += 1;
 }
 
 /// The findings and the verdict.

@@ -40,8 +40,7 @@ pub fn report(args: &InfoArgs) -> Result<Report, Failure> {
     if args.check {
         let mut found = CheckReport::default();
         if let Err(error) = table.check() {
-            found.findings.push(error.to_string());
-            found.total = 1;
+            disk::add(&mut found, &error);
         }
         disk::tell(&mut report, &found, "every page of the table looked at, up to a bad one");
         report.json["Check"] = json!({ "Findings": found.findings, "Total": found.total });
