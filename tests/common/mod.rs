@@ -49,6 +49,16 @@ impl RealImages {
     }
 }
 
+/// The seeds of a random test: `few` of them in a plain `cargo test`, `all` of them where the
+/// environment asks for that (`VHDX_RCT_SEEDS=all`), and as many as it says where it gives a number.
+pub fn seeds(few: u64, all: u64) -> Range<u64> {
+    match std::env::var("VHDX_RCT_SEEDS") {
+        Err(_) => 0..few,
+        Ok(text) if text == "all" => 0..all,
+        Ok(text) => 0..text.parse().expect("VHDX_RCT_SEEDS is \"all\" or a number"),
+    }
+}
+
 /// Says that a test was skipped, where it is seen: what a passing test prints is not.
 #[allow(clippy::explicit_write)] // the test harness captures what eprintln writes
 pub fn skip(what: &str) {
