@@ -4,6 +4,7 @@ mod common;
 
 use common::injected::{Injected, Reaction};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vhdx_rct::{ChangeQuery, ErrorKind, Job, JobState, Limit};
 use vhdx_rct_fixtures::pattern::Fill;
@@ -156,13 +157,15 @@ fn a_job_is_stopped_by_its_control() {
 fn dropping_a_job_stops_its_work() {
     let folder = tempfile::tempdir().unwrap();
     let path = large_disk(folder.path());
-    let job = slow(&path, 5).start();
+    let reaction = Reaction::Delay(Duration::from_millis(5));
+    let storage = Injected::at("large.vhdx", 0, reaction);
+    let used = Arc::downgrade(&storage);
+    let job = ChangeQuery::new(path).since(Limit::Allocated).storage(storage).start();
     until(&job, JobState::Running);
     drop(job);
-    // The worker lets go of the file's lock soon, long before it would have been done.
-    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    // The worker drops the storage soon, long before it would have been done.
     let start = Instant::now();
-    while file.try_lock().is_err() {
+    while used.strong_count() > 0 {
         assert!(start.elapsed() < Duration::from_secs(2), "the worker goes on");
         std::thread::sleep(Duration::from_millis(5));
     }

@@ -7,6 +7,8 @@
 mod common;
 #[path = "peers/qemu.rs"]
 mod qemu;
+#[path = "peers/writers.rs"]
+mod writers;
 
 use common::RealImages;
 use serde_json::{Value, json};

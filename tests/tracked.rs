@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{ffi, fs, io};
-use vhdx_rct::source::{FileSource, LocalStorage, Source, Storage};
+use vhdx_rct::source::{FileSource, LocalStorage, Source, Storage, Version};
 use vhdx_rct::{ByteRange, ChangeQuery, Error, Limit, RctId, ReturnValue};
 use vhdx_rct_fixtures::history::History;
 use vhdx_rct_fixtures::ranges::{clip, coalesce};
@@ -186,6 +186,10 @@ impl Source for CountingSource {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.1.fetch_add(buffer.len() as u64, Ordering::Relaxed);
         self.0.read_exact_at(buffer, offset)
+    }
+
+    fn version(&self) -> io::Result<Version> {
+        self.0.version()
     }
 }
 

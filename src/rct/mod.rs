@@ -178,16 +178,21 @@ impl Tracking {
 
     /// Fails with "in use" where the table was written to since it was opened.
     pub(crate) fn must_be_unchanged(&self) -> Result<()> {
-        match TableHeader::read(&self.file) {
-            Ok(now) if now == self.header && self.file.length_now()? == self.file.length() => {
-                return Ok(());
+        if self.file.has_same_version()? {
+            match TableHeader::read(&self.file) {
+                Ok(now) if now == self.header && self.file.length_now()? == self.file.length() => {
+                    return Ok(());
+                }
+                Err(error)
+                    if !matches!(
+                        error.kind(),
+                        ErrorKind::UntrustedTracking | ErrorKind::Truncated
+                    ) =>
+                {
+                    return Err(error);
+                }
+                _ => {}
             }
-            Err(error)
-                if !matches!(error.kind(), ErrorKind::UntrustedTracking | ErrorKind::Truncated) =>
-            {
-                return Err(error);
-            }
-            _ => {}
         }
         let message = "the tracking table changed while it was read, so no range is certain; read it from a \
                        snapshot, or when nobody writes to the disk";

@@ -1,44 +1,64 @@
 //! Files of this machine, read by position.
 
-use super::{MapSource, Source, Storage};
+use super::regular::RegularFile;
+use super::{MapSource, Source, Storage, Version};
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A file, read by position: no shared cursor, and a file that shrinks gives an error.
 #[derive(Debug)]
-pub struct FileSource(File);
+pub struct FileSource(RegularFile);
 
 impl FileSource {
-    /// Opens a regular file for reading, under a shared lock: a writer that holds the file
-    /// (Windows: has it open for writing; elsewhere: holds an exclusive advisory lock) makes
-    /// it an error of kind [`io::ErrorKind::WouldBlock`] or a sharing violation.
+    /// Opens a regular file for reading, if no other program writes to it.
+    ///
+    /// Windows: while the source lives, the file cannot be written to, renamed or deleted.
+    /// Elsewhere no lock is held; [`version`](Source::version) differs once the file was written
+    /// to, or once its path no longer leads to it. A file that was written to within the last
+    /// 10 ms is opened after a pause of as much, since its times may be too coarse to show the
+    /// next write.
+    ///
+    /// # Errors
+    /// An error of kind [`io::ErrorKind::WouldBlock`], or a sharing violation on Windows, if
+    /// another program has the file open for writing, as far as that can be seen: holds an
+    /// exclusive `flock`, a write lock on any byte, or (on Linux) the locks that QEMU holds on an
+    /// image that it writes to; or if the file changes while it is opened.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        open_regular(path.as_ref()).map(FileSource)
+        RegularFile::open(path.as_ref()).map(FileSource)
     }
 
-    /// Takes a file that is open already; no lock is asked for.
+    /// Takes a file that is open already. It is not checked for locks or recent writes, and its
+    /// version does not depend on what any path leads to.
     pub fn from_file(file: File) -> Self {
-        FileSource(file)
+        FileSource(RegularFile::from_file(file))
     }
 }
 
 impl Source for FileSource {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.0.file.metadata()?.len())
+    }
+
+    fn version(&self) -> io::Result<Version> {
+        self.0.version()
+    }
+
+    fn as_file(&self) -> Option<&File> {
+        Some(&self.0.file)
     }
 
     #[cfg(unix)]
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&self.0, buffer, offset)
+        std::os::unix::fs::FileExt::read_exact_at(&self.0.file, buffer, offset)
     }
 
     #[cfg(windows)]
     fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !buffer.is_empty() {
-            match std::os::windows::fs::FileExt::seek_read(&self.0, buffer, offset) {
+            match std::os::windows::fs::FileExt::seek_read(&self.0.file, buffer, offset) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
                     buffer = &mut buffer[count..];
@@ -92,35 +112,4 @@ impl Storage for LocalStorage {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         folder.read_dir()?.map(|entry| entry.map(|entry| entry.file_name())).collect()
     }
-}
-
-/// Opens a regular file and nothing else: the name is looked at before it is opened, since
-/// opening a device or a pipe can already do harm, and again after, since it may have been
-/// exchanged in between.
-pub(super) fn open_regular(path: &Path) -> io::Result<File> {
-    must_be_regular(&path.metadata()?)?;
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
-    #[cfg(windows)]
-    std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1); // FILE_SHARE_READ
-    let file = options.open(path)?;
-    must_be_regular(&file.metadata()?)?;
-    // A file system without locks (some network mounts) answers with an error: read on.
-    match file.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => Err(io::Error::new(
-            io::ErrorKind::WouldBlock,
-            "another process holds an exclusive lock on it; try again when it is closed",
-        )),
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
-    }
-}
-
-fn must_be_regular(metadata: &std::fs::Metadata) -> io::Result<()> {
-    if metadata.is_file() {
-        return Ok(());
-    }
-    let kind = if metadata.is_dir() { "a folder" } else { "a device, pipe or socket" };
-    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{kind} is no disk image file")))
 }

@@ -9,9 +9,20 @@ mod file;
 mod guard;
 #[allow(unsafe_code)]
 mod map;
+#[cfg(unix)]
+#[allow(unsafe_code)]
+mod os_unix;
+#[cfg(windows)]
+mod os_windows;
 mod overlay;
 mod reader;
+mod regular;
 mod window;
+
+#[cfg(unix)]
+use os_unix as os;
+#[cfg(windows)]
+use os_windows as os;
 
 pub use file::{FileSource, LocalStorage};
 pub use map::MapSource;
@@ -22,6 +33,7 @@ pub(crate) use reader::Reader;
 pub(crate) use window::Window;
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,6 +51,46 @@ pub trait Source: Send + Sync {
     /// Is there nothing to read?
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+
+    /// Returns a value that differs once the bytes may have changed: device, inode, size and
+    /// times of a file, an object's ETag. A question takes it before it reads anything and
+    /// compares it at its end. The default never differs; changes are then noticed by the
+    /// files' headers alone.
+    fn version(&self) -> io::Result<Version> {
+        Ok(Version::default())
+    }
+
+    /// Returns the file that the bytes come from, if they are those of a file from its start on.
+    fn as_file(&self) -> Option<&File> {
+        None
+    }
+}
+
+/// A state of a source's bytes, to be compared with a later one. What the bytes mean is the
+/// source's own business.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Version(pub Vec<u8>);
+
+impl<T: Source + ?Sized> Source for Arc<T> {
+    fn len(&self) -> io::Result<u64> {
+        (**self).len()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        (**self).read_exact_at(buffer, offset)
+    }
+
+    fn is_empty(&self) -> io::Result<bool> {
+        (**self).is_empty()
+    }
+
+    fn version(&self) -> io::Result<Version> {
+        (**self).version()
+    }
+
+    fn as_file(&self) -> Option<&File> {
+        (**self).as_file()
     }
 }
 

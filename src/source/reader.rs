@@ -2,7 +2,7 @@
 //! name in every error.
 
 use super::overlay::{PAGE, Piece};
-use super::{Guard, Lease, Overlay, Source, Storage};
+use super::{Guard, Lease, Overlay, Source, Storage, Version};
 use crate::error::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use std::sync::Arc;
 pub(crate) struct Reader {
     path: PathBuf,
     source: Arc<dyn Source>,
+    /// The source's version before anything was read.
+    version: Version,
     guard: Guard,
     /// The file's own length.
     stored: u64,
@@ -22,10 +24,14 @@ pub(crate) struct Reader {
 
 impl Reader {
     pub fn new(path: &Path, source: Arc<dyn Source>, guard: Guard) -> Result<Self> {
+        let version = source
+            .version()
+            .map_err(|e| Error::io("its version cannot be read", e).in_file(path))?;
         let stored =
             source.len().map_err(|e| Error::io("its length cannot be read", e).in_file(path))?;
         let (overlay, lease) = (Overlay::default(), guard.lease());
-        Ok(Reader { path: path.to_owned(), source, guard, stored, length: stored, overlay, lease })
+        let path = path.to_owned();
+        Ok(Reader { path, source, version, guard, stored, length: stored, overlay, lease })
     }
 
     /// Opens a file of the storage.
@@ -57,6 +63,14 @@ impl Reader {
     /// The length that the file has on its medium at this moment.
     pub fn length_now(&self) -> Result<u64> {
         self.source.len().map_err(|e| self.name(Error::io("its length cannot be read", e)))
+    }
+
+    /// Does the source have the version that it had before anything was read? For a file: nobody
+    /// wrote to it, and its path still leads to it.
+    pub fn has_same_version(&self) -> Result<bool> {
+        let now = self.source.version();
+        let now = now.map_err(|e| self.name(Error::io("its version cannot be read", e)))?;
+        Ok(now == self.version)
     }
 
     /// Everything read from now on is what a replayed log would have left.

@@ -99,10 +99,12 @@ impl VhdSet {
 
     /// Fails with "in use" where somebody changed the set since it was opened.
     pub(crate) fn must_be_unchanged(&self) -> Result<()> {
-        let header = current_header(&self.file)?;
-        let same = LittleEndian::read_u64(&header[SEQUENCE_AT..]) == self.sequence_number;
-        if same && self.file.length_now()? == self.file.length() {
-            return Ok(());
+        if self.file.has_same_version()? {
+            let header = current_header(&self.file)?;
+            let same = LittleEndian::read_u64(&header[SEQUENCE_AT..]) == self.sequence_number;
+            if same && self.file.length_now()? == self.file.length() {
+                return Ok(());
+            }
         }
         let message =
             "the set changed while it was read, so no range is certain; read it from a snapshot";

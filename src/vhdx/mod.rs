@@ -175,6 +175,10 @@ impl Vhdx {
 
     /// Fails with "in use" where somebody changed the file since it was opened.
     pub(crate) fn must_be_unchanged(&self) -> Result<()> {
+        if !self.file.has_same_version()? {
+            return Err(self.changed());
+        }
+        // Not every source has a version, and a writer that opens a file changes its header.
         let (header, _) = header::read_pair(&self.file).map_err(|error| match error.kind() {
             ErrorKind::Corrupt | ErrorKind::Truncated | ErrorKind::UnsupportedVersion => {
                 self.changed()

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use vhdx_rct::source::{Source, Storage};
+use vhdx_rct::source::{Source, Storage, Version};
 
 /// What a storage is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,7 @@ pub enum Call {
     List,
     Length,
     Read,
+    Version,
 }
 
 /// Which calls fail, and how.
@@ -103,5 +104,10 @@ impl Source for FaultySource {
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.counter.call(Call::Read, &self.path)?;
         self.inner.read_exact_at(buffer, offset)
+    }
+
+    fn version(&self) -> io::Result<Version> {
+        self.counter.call(Call::Version, &self.path)?;
+        self.inner.version()
     }
 }

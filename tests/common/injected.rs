@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use vhdx_rct::source::{LocalStorage, Source, Storage};
+use vhdx_rct::source::{LocalStorage, Source, Storage, Version};
 
 /// What happens at the chosen read, and at every one behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,5 +75,9 @@ impl Source for InjectedSource {
             }
         }
         self.file.read_exact_at(buffer, offset)
+    }
+
+    fn version(&self) -> io::Result<Version> {
+        self.file.version()
     }
 }

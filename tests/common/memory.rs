@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vhdx_rct::source::{SliceSource, Source, Storage};
+use std::sync::atomic::{AtomicU64, Ordering};
+use vhdx_rct::source::{SliceSource, Source, Storage, Version};
 use vhdx_rct_fixtures::paths::without_dots;
 
 /// A storage of files in memory, and of folders that follow from their names.
@@ -93,5 +94,32 @@ impl Source for Patched {
             }
         }
         Ok(())
+    }
+}
+
+/// A source of the same bytes whose version is another one each time.
+pub struct Restless<S> {
+    bytes: S,
+    version: AtomicU64,
+}
+
+impl<S> Restless<S> {
+    pub fn new(bytes: S) -> Self {
+        Restless { bytes, version: AtomicU64::new(0) }
+    }
+}
+
+impl<S: Source> Source for Restless<S> {
+    fn len(&self) -> io::Result<u64> {
+        self.bytes.len()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.bytes.read_exact_at(buffer, offset)
+    }
+
+    fn version(&self) -> io::Result<Version> {
+        let version = self.version.fetch_add(1, Ordering::Relaxed);
+        Ok(Version(version.to_le_bytes().into()))
     }
 }

@@ -10,6 +10,8 @@ mod bounds;
 mod chains;
 mod files;
 mod flips;
+#[cfg(unix)]
+mod in_use;
 mod json;
 mod large;
 mod log;

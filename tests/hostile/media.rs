@@ -2,7 +2,7 @@
 
 use crate::common::faulty::{Call, Fault, Faulty};
 use crate::common::image::Image;
-use crate::common::memory::Memory;
+use crate::common::memory::{Memory, Restless};
 use crate::common::ranges;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
@@ -106,7 +106,7 @@ fn fail_everywhere(
 #[test]
 fn a_read_that_fails_is_an_error() {
     fn hits(call: Call, _: &Path) -> bool {
-        matches!(call, Call::Open | Call::Length | Call::Read)
+        matches!(call, Call::Open | Call::Length | Call::Read | Call::Version)
     }
     fail_everywhere(hits, |kind, result, _| match result {
         Ok(ranges) => Err(format!("accepted, with {ranges:?}")),
@@ -154,7 +154,7 @@ fn a_look_that_fails_is_an_error_or_makes_no_difference() {
 #[test]
 fn streams_and_lists_fail_too() {
     fn hits(call: Call, _: &Path) -> bool {
-        matches!(call, Call::Open | Call::Length | Call::Read)
+        matches!(call, Call::Open | Call::Length | Call::Read | Call::Version)
     }
     let files = Arc::new(chain());
     let (limit, _) = &limits()[0];
@@ -251,6 +251,31 @@ fn a_file_that_is_written_to_during_a_query() {
         }
     }
     panic!("a query of more than 60 calls");
+}
+
+/// A source whose version differs has changed, whatever its headers say.
+#[test]
+fn refuses_a_file_whose_version_differs_at_the_end() {
+    let files = [LEAF, MIDDLE, BASE].map(String::from);
+    let tables = [LEAF, BASE].map(|disk| format!("{disk}.rct"));
+    for (limit, expected) in limits() {
+        let mut refused = Vec::new();
+        for file in files.iter().chain(&tables) {
+            let mut storage = chain();
+            storage.insert(file, Arc::new(Restless::new(storage.open(file.as_ref()).unwrap())));
+            match ask(Arc::new(storage), &limit) {
+                Ok(ranges) => assert_eq!(ranges, expected, "{limit}, {file}"),
+                Err(error) => {
+                    assert_eq!(error.return_value().code(), 32774, "{limit}: {error}");
+                    assert_eq!(error.path(), Some(file.as_ref()), "{limit}: {error}");
+                    refused.push(file);
+                }
+            }
+        }
+        // A question reads the tables only since an id.
+        let read = if matches!(limit, Limit::Rct(_)) { 5 } else { 3 };
+        assert_eq!(refused.len(), read, "{limit}: {refused:?}");
+    }
 }
 
 /// A log that is overwritten between the look for its entries and their replay.

@@ -100,7 +100,7 @@ fn what_a_killed_qemu_leaves_is_read_as_qemu_reads_it() {
     assert!(unfinished > KILLS as usize / 4, "it was done before it was killed: {unfinished}");
 }
 
-fn qemu_is_here(test: &str) -> bool {
+pub fn qemu_is_here(test: &str) -> bool {
     let runs = |program: &&str| Command::new(program).arg("--version").output().is_ok();
     let here = ["qemu-img", "qemu-io"].iter().all(runs);
     if !here {
@@ -109,14 +109,14 @@ fn qemu_is_here(test: &str) -> bool {
     here
 }
 
-fn qemu_img(args: &[&str]) -> Vec<u8> {
+pub fn qemu_img(args: &[&str]) -> Vec<u8> {
     let output = Command::new("qemu-img").args(args).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "qemu-img {args:?}: {error}");
     output.stdout
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 

@@ -1,14 +1,14 @@
 //! VHD Sets and their catalogues.
 
 use crate::common::image::Image;
-use crate::common::memory::Memory;
+use crate::common::memory::{Memory, Restless};
 use crate::support::*;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vhdx_rct::source::{SliceSource, Source};
 use vhdx_rct::vhdx::Vhdx;
-use vhdx_rct::{ChangeQuery, Limit, SnapshotCatalogue};
+use vhdx_rct::{ChangeQuery, ErrorKind, Limit, SnapshotCatalogue};
 use vhdx_rct_fixtures::rct::{Checksum, HeaderPlan};
 use vhdx_rct_fixtures::vhds::{HEADERS, NAME, VhdsBuilder};
 use vhdx_rct_fixtures::vhdx::put;
@@ -89,6 +89,12 @@ fn a_set_that_changes_during_a_query() {
         }
     }
     assert!(refused > 0);
+}
+
+#[test]
+fn refuses_a_set_whose_version_differs_at_the_end() {
+    let error = ask(Restless::new(SliceSource(right()))).unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ErrorKind::Changed, Some(SET.as_ref())), "{error}");
 }
 
 #[test]
