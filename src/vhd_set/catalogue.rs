@@ -20,34 +20,47 @@ pub struct Snapshot {
     /// Windows' path of its frozen file; None for a reference-only snapshot, whose file was
     /// merged away.
     pub path: Option<String>,
-    /// The RCT id that was sealed with it.
+    /// The RCT id that was created with it.
     pub rct_id: Option<RctId>,
     /// When it was made, where that is known.
     pub creation_time: Option<SystemTime>,
-    /// Windows' paths of its file's parents, immediate parent first; empty where not told.
+    /// Windows' paths of all its file's parents, immediate parent first; empty where they are
+    /// not known.
     pub parents: Vec<String>,
+    /// Its list of parents has no entry, rather than being absent: its file has no parent.
+    is_root: bool,
 }
 
 impl Snapshot {
     /// A snapshot of which only the id is known yet.
     pub fn new(id: Uuid) -> Self {
-        Snapshot { id, path: None, rct_id: None, creation_time: None, parents: Vec::new() }
+        let (path, rct_id, creation_time, parents) = (None, None, None, Vec::new());
+        Snapshot { id, path, rct_id, creation_time, parents, is_root: false }
     }
 
-    /// With the path of its frozen file, in Windows' notation or as a mere file name.
+    /// Is it known which parents its file has?
+    pub(super) fn lists_parents(&self) -> bool {
+        self.is_root || !self.parents.is_empty()
+    }
+
+    /// With the path of its frozen file, in Windows' notation or as a mere file name, which is
+    /// looked for in the set's directory and in the search directories.
     pub fn with_path(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
         self
     }
 
-    /// With the RCT id that was sealed with it.
+    /// With the RCT id that was created with it.
     pub fn with_rct_id(mut self, id: RctId) -> Self {
         self.rct_id = Some(id);
         self
     }
 }
 
-/// The snapshots of a set.
+/// The snapshots of a set. It must be of the same time as the set's files: each file must exist
+/// that it names, and the parents and RCT ids of snapshots that a question uses must be those of
+/// their files. A question about snapshots that it does not fit is refused with
+/// [`ErrorKind::CatalogueMismatch`].
 ///
 /// ```no_run
 /// use vhdx_rct::{ChangeQuery, Limit, Snapshot, SnapshotCatalogue, Uuid};
@@ -177,6 +190,7 @@ fn snapshot(object: &Value) -> Result<Snapshot> {
         path: text(object, "SnapshotPath")?.map(str::to_owned),
         rct_id,
         creation_time: creation_time(&object["CreationTime"]),
+        is_root: object["ParentPathsList"].is_array() && parents.is_empty(),
         parents,
     })
 }

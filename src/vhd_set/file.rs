@@ -1,6 +1,7 @@
 //! The `.vhds` file itself: which file of the set is active.
 
 use super::layout::*;
+use super::resolve::catalog_path;
 use crate::bytes::checksum;
 use crate::chain::{Access, WindowsPath};
 use crate::error::{Error, ErrorKind, Result};
@@ -87,6 +88,11 @@ impl VhdSet {
         &self.active_name
     }
 
+    /// Where a catalog of its snapshots is looked for: `<name>.vhds.snapshots.json` beside it.
+    pub fn catalog_path(&self) -> PathBuf {
+        catalog_path(self.path())
+    }
+
     /// Where the file holds something that this version cannot read: a sentence each.
     pub fn unknown_records(&self) -> &[String] {
         &self.unknown_records
@@ -112,12 +118,20 @@ impl VhdSet {
     }
 }
 
-/// The existing file that a Windows path of a set means: beside the set, or in a search folder.
-pub(super) fn find(access: &Access, set: &Path, windows_path: &str, what: &str) -> Result<PathBuf> {
-    access.candidates(set, &[windows_path]).into_iter().next().ok_or_else(|| {
+/// The existing file that a Windows path of a set means: the one of this file name in the set's
+/// directory, else in a search directory. The path's own directories are of the host that wrote
+/// it, where another copy may lie.
+pub(super) fn locate(access: &Access, set: &Path, path: &str) -> Option<PathBuf> {
+    let name = WindowsPath(path).file_name()?;
+    access.candidates(set, &[name]).into_iter().next()
+}
+
+/// As [`locate`]; a file that cannot be found is an error.
+pub(super) fn find(access: &Access, set: &Path, path: &str, what: &str) -> Result<PathBuf> {
+    locate(access, set, path).ok_or_else(|| {
         let message = format!(
-            "{what}, {windows_path}, cannot be found beside the set nor in {} search folders; name its folder as \
-             a search folder",
+            "{what}, {path}, cannot be found in the set's directory nor in {} search directories; name its \
+             directory as a search directory",
             access.folders.len()
         );
         Error::new(ErrorKind::ParentNotFound, message).in_file(set)

@@ -7,6 +7,7 @@ mod inspect;
 mod layout;
 mod probe;
 mod resolve;
+mod verify;
 
 pub use catalogue::{Snapshot, SnapshotCatalogue};
 pub use file::VhdSet;

@@ -4,7 +4,7 @@ use super::verdicts::{SIZE, check, names, put};
 use vhdx_rct::field::{SampleReport, Verdict};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::sample::SampleCase;
-use vhdx_rct_fixtures::vhds::VhdsBuilder;
+use vhdx_rct_fixtures::vhds::{CreationTime, JsonStyle, Snapshot, VhdsBuilder, catalogue_json};
 use vhdx_rct_fixtures::vhdx::{Block, ParentLocator, VhdxBuilder};
 
 /// A set with its active file, as the host has it; `edit` spoils its bytes.
@@ -58,8 +58,8 @@ fn since_a_snapshot(host: std::ops::Range<u64>) -> Verdict {
     let snapshot = uuid::Uuid::from_u128(0x51AB);
     let mut case = SampleCase::new(folder.path(), "set", "set.vhds", SIZE).unwrap();
     let disk = |seed| VhdxBuilder::new(SIZE).seed(seed).disk_id(uuid::Uuid::from_u128(1));
-    let frozen = format!("set_{snapshot}.avhdx");
-    let place = case.pack_disk(&frozen, &disk(1)).unwrap();
+    let frozen = "frozen.avhdx";
+    let place = case.pack_disk(frozen, &disk(1)).unwrap();
     let locator = ParentLocator::new(place.data_write_guid).relative(&format!(r".\{frozen}"));
     let written = Block::Partial { sectors: vec![8..16], fill: Fill(1) };
     case.pack_disk("active.avhdx", &disk(2).parent(locator).block(1, written)).unwrap();
@@ -67,6 +67,15 @@ fn since_a_snapshot(host: std::ops::Range<u64>) -> Verdict {
     case.wrote((1 << 20) + 4096..(1 << 20) + 8192);
     let set = VhdsBuilder::new("active.avhdx").data_extra(64, b"snapshot");
     case.pack_whole("set.vhds", &set.bytes()).unwrap();
+    let listed = Snapshot {
+        id: snapshot,
+        path: Some(format!(r"D:\sample\{frozen}")),
+        rct_id: None,
+        creation: CreationTime::SlashDate(1_520_000_000_000),
+        parents: Vec::new(),
+    };
+    let catalog = catalogue_json(&[listed], JsonStyle::default());
+    case.pack_whole("set.vhds.snapshots.json", &catalog).unwrap();
     case.answered(&snapshot.to_string(), &[host]);
     let report = check(folder.path(), &[case]);
     report.facts.iter().find(|fact| fact.fact.name == "changes").unwrap().verdict

@@ -3,10 +3,12 @@
 use crate::common::image::Image;
 use crate::common::memory::{Memory, Restless};
 use crate::support::*;
+use std::ffi::OsString;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use vhdx_rct::source::{SliceSource, Source};
+use vhdx_rct::source::{SliceSource, Source, Storage};
 use vhdx_rct::vhdx::Vhdx;
 use vhdx_rct::{ChangeQuery, ErrorKind, Limit, SnapshotCatalogue};
 use vhdx_rct_fixtures::rct::{Checksum, HeaderPlan};
@@ -102,6 +104,110 @@ fn a_set_where_a_disk_should_be() {
     let error = Vhdx::from_source(Arc::new(SliceSource(right())), SET).err().unwrap();
     assert_eq!((error.return_value().code(), error.win32_code()), UNKNOWN_FORMAT, "{error}");
     assert!(error.to_string().contains("VHD Set"), "{error}");
+}
+
+const STALE: Code = (32775, None);
+const ID: &str = "00000000-0000-0000-0000-000000000001";
+
+/// A set of [`pair`], beside another disk, with a catalog that lists a snapshot with these members.
+fn listed(members: &str) -> Memory {
+    let (parent, child) = pair();
+    let text = format!(r#"[{{"SnapshotId":"{ID}"{members}}}]"#);
+    let files = Memory::default().with(BASE, parent.bytes).with(DISK, child.bytes);
+    let files = files.with("/disks/other.vhdx", Image::new(&single()).bytes);
+    files.with(SET, right()).with(format!("{SET}.snapshots.json"), text.into_bytes())
+}
+
+/// What changed since that snapshot.
+fn since_listed(members: &str) -> ChangeQuery {
+    query(listed(members), SET, Limit::Snapshot(ID.parse().unwrap()))
+}
+
+#[test]
+fn snapshots_that_do_not_fit_the_files() {
+    let base = r#","SnapshotPath":"C:\\base.vhdx""#;
+    assert_eq!(since_listed(base).run().unwrap().ranges, child_changes());
+    let rct =
+        r#","ResilientChangeTrackingId":"rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001""#;
+    let catalog = format!("{SET}.snapshots.json");
+    let cases: [(String, Code, &str, &[&str]); 9] = [
+        (r#","SnapshotPath":"gone.vhdx""#.into(), PARENT_NOT_FOUND, SET, &["gone.vhdx"]),
+        (r#","SnapshotPath":"..""#.into(), PARENT_NOT_FOUND, SET, &["baseline"]),
+        (
+            format!(
+                r#"{base}}},{{"SnapshotId":"{{{}","SnapshotPath":"gone.vhdx""#,
+                &ID.replace("01", "02}")
+            ),
+            STALE,
+            &catalog,
+            &["gone.vhdx", "anew"],
+        ),
+        (
+            format!(r#"{base},"ParentPathsList":"C:\\other.vhdx""#),
+            STALE,
+            &catalog,
+            &["other.vhdx", "found none"],
+        ),
+        (format!("{base}{rct}"), STALE, &catalog, &["base.vhdx", "no table", "rctX:"]),
+        (
+            format!(r#","SnapshotPath":"other.vhdx"{rct}"#),
+            INVALID_PARAMETER,
+            SET,
+            &["unrelated", "other.vhdx"],
+        ),
+        (String::new(), INVALID_PARAMETER, SET, &["unrelated", "no RCT id"]),
+        (rct.into(), TRACKING_OFF, DISK, &["tracking"]),
+        (format!(r#"{rct},"ParentPathsList":"gone.vhdx""#), STALE, &catalog, &["gone.vhdx"]),
+    ];
+    for (members, code, file, says) in cases {
+        eprintln!("{members}");
+        must_refuse(since_listed(&members).run(), code, file, says);
+    }
+    let reference_only = since_listed(rct).target(ID.parse().unwrap());
+    must_refuse(reference_only.run(), PARENT_NOT_FOUND, SET, &["reference-only"]);
+    let unknown = since_listed(base).since(Limit::Snapshot(uuid::Uuid::from_u128(9)));
+    must_refuse(unknown.run(), INVALID_PARAMETER, SET, &["no catalog lists it", "Get-VHDSnapshot"]);
+}
+
+/// Counts how often a directory is listed.
+struct Counting(Memory, AtomicU64);
+
+impl Storage for Counting {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
+        self.0.open(path)
+    }
+
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        self.0.canonicalize(path)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.list(directory)
+    }
+}
+
+/// Names that differ by letter case mean one file: a long list of them costs one search.
+#[test]
+fn searches_once_for_a_file_that_a_catalog_names_in_many_ways() {
+    let name = |i: u32| -> String {
+        let other = |(at, c): (usize, char)| match i >> at & 1 {
+            0 => c,
+            _ => c.to_ascii_uppercase(),
+        };
+        "base.vhdx".chars().enumerate().map(other).collect()
+    };
+    let parents: Vec<String> = (0..512).map(|i| format!("\"{}\"", name(i))).collect();
+    let id = uuid::Uuid::from_u128(2);
+    let members = format!(
+        r#","SnapshotPath":"BASE.vhdx"}},{{"SnapshotId":"{id}","ParentPathsList":[{}]"#,
+        parents.join(",")
+    );
+    let files = Arc::new(Counting(listed(&members), AtomicU64::new(0)));
+    let query = ChangeQuery::new(SET).since(Limit::Snapshot(ID.parse().unwrap()));
+    assert_eq!(query.storage(files.clone()).run().unwrap().ranges, child_changes());
+    let count = files.1.load(Ordering::Relaxed);
+    assert!((1..10).contains(&count), "a directory was listed {count} times");
 }
 
 #[test]

@@ -1,0 +1,112 @@
+//! Random sets against the record of their life.
+
+use crate::common::{ranges, seeds};
+use crate::*;
+use vhdx_rct::{ReturnValue, get_virtual_disk_changes};
+use vhdx_rct_fixtures::rct::id_text;
+
+#[test]
+fn random_sets_answer_as_the_record_says() {
+    let seeds = seeds(30, 220);
+    let (mut answered, mut unrelated, all) = (0, 0, seeds.end);
+    for seed in seeds {
+        let directory = tempfile::tempdir().unwrap();
+        let set = RandomSet::random(directory.path(), seed).unwrap();
+        let given = seed % 3 == 0;
+        for (from, to) in pairs(&set) {
+            let mut query = ChangeQuery::new(&set.path);
+            if given {
+                query = query.snapshots(catalog(&set));
+            }
+            let expected = match given || set.beside {
+                true => expected(&set, from, to),
+                false => Expected::Refused(32773),
+            };
+            let found = ask(query, &set, from, to);
+            answered += u64::from(found.is_ok());
+            let both = found.as_ref().is_err_and(|error| error.to_string().contains("unrelated"));
+            unrelated += u64::from(both);
+            must_be(found, &expected, &format!("seed {seed}: {from} to {to:?}"));
+        }
+    }
+    assert!(answered > 2 * all, "only {answered} questions had an answer");
+    assert!(unrelated > all, "only {unrelated} were about unrelated snapshots");
+}
+
+/// The RCT id of a snapshot on another branch is known to the target's chain if it was created
+/// before the branches parted, but the answer would lack what the other branch held.
+#[test]
+fn a_snapshot_with_a_file_is_never_answered_by_its_rct_id() {
+    let mut met = 0;
+    for seed in seeds(30, 220) {
+        let directory = tempfile::tempdir().unwrap();
+        let set = RandomSet::random(directory.path(), seed).unwrap();
+        for (from, to) in pairs(&set) {
+            let (limit, kept) = (&set.snapshots[from], |i: usize| set.snapshots[i].file.is_some());
+            if !kept(from) || !to.is_none_or(kept) || set.written(from, to).is_some() {
+                continue;
+            }
+            // Its RCT id is one that the target's own file knows.
+            let mut told = set.catalogue.clone();
+            let query = ChangeQuery::new(&set.path).snapshots(catalog_of(&told));
+            let query = to.into_iter().fold(query, |q, to| q.target(set.snapshots[to].id));
+            let Some(newest) = query.newest_id().unwrap() else { continue };
+            entry(&mut told, limit).rct_id = Some(newest.to_string());
+            let query = ChangeQuery::new(&set.path).snapshots(catalog_of(&told));
+            must_be(ask(query, &set, from, to), &Expected::Refused(32773), "unrelated");
+            met += 1;
+        }
+    }
+    assert!(met > 30, "only {met} pairs were met");
+}
+
+#[test]
+fn an_rct_id_and_a_file_are_baselines_of_a_set_too() {
+    let kept_first = |set: &RandomSet| {
+        set.snapshots.first().is_some_and(|taken| taken.fate == Fate::Kept)
+            && set.written(0, None).is_some()
+            && set.beside
+    };
+    let (directory, set) = find(kept_first);
+    let rct = set.snapshots[0].rct;
+    let answer =
+        get_virtual_disk_changes(&set.path, &id_text(rct.0, rct.1), None, 0, set.size).unwrap();
+    let (least, most) = (set.written(0, None).unwrap(), set.units(0, None).unwrap());
+    must_be(Ok(answer.ranges), &Expected::Within(least.clone(), most), "an RCT id");
+    let file = directory.path().join(set.snapshots[0].file.as_ref().unwrap());
+    let answer = ChangeQuery::new(&set.path).since(Limit::File(file)).run().unwrap();
+    assert_eq!(answer.ranges, ranges(&least));
+    // The method's texts, with and without braces.
+    let id = set.snapshots[0].id;
+    for text in [id.to_string(), id.braced().to_string().to_uppercase()] {
+        let answer = get_virtual_disk_changes(&set.path, &text, Some(&text), 0, set.size).unwrap();
+        assert!(answer.ranges.is_empty());
+    }
+    let error =
+        get_virtual_disk_changes(&set.path, "*", Some(&id_text(rct.0, rct.1)), 0, 0).unwrap_err();
+    assert_eq!(error.return_value(), ReturnValue::IncorrectDataType);
+}
+
+/// Without a catalog no snapshot is known, whatever the files are called.
+#[test]
+fn file_names_make_no_snapshot_known() {
+    let (directory, set, first, second) = two_kept();
+    let known = || ChangeQuery::new(&set.path).known_snapshots().unwrap();
+    assert!(known().is_empty(), "{:?}", known());
+    for (from, to) in [(first, None), (second, None), (first, Some(second)), (first, Some(first))] {
+        let error = ask(ChangeQuery::new(&set.path), &set, from, to).unwrap_err();
+        assert_eq!(error.return_value(), ReturnValue::InvalidParameter, "{error}");
+        for part in [
+            "no catalog",
+            "Get-VHDSnapshot -Path disk.vhds -GetParentPaths",
+            "ConvertTo-Json",
+            "disk.vhds.snapshots.json",
+        ] {
+            assert!(error.to_string().contains(part), "\"{part}\" is not in: {error}");
+        }
+    }
+    let json = catalogue_json(&set.catalogue, JsonStyle::default());
+    fs::write(directory.path().join("disk.vhds.snapshots.json"), json).unwrap();
+    assert_eq!(known().len(), set.catalogue.len());
+    ask(ChangeQuery::new(&set.path), &set, first, Some(second)).unwrap();
+}

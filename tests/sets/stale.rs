@@ -1,0 +1,245 @@
+//! Catalogs that are of another time, or of another set, than the files.
+
+use crate::common::seeds;
+use crate::*;
+use std::path::Path;
+use vhdx_rct::{ReturnValue, Snapshot};
+use vhdx_rct_fixtures::rct::id_text;
+use vhdx_rct_fixtures::vhds::CreationTime;
+
+const STALE: u32 = 32775;
+const NOT_AVAILABLE: u32 = 32777;
+const WINDOWS: &str = r"C:\ClusterStorage\Volume1\";
+
+/// What makes a catalog stale: in all of it, or in the entry of one snapshot that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoil {
+    MissingSnapshot,
+    MissingParent,
+    LongerParents,
+    ShorterParents,
+    OtherOrder,
+    UnknownRctId,
+}
+
+/// Spoils a catalog; None where it has nothing to spoil in this way.
+fn spoil(told: &mut Vec<Told>, how: Spoil, taken: &Taken) -> Option<()> {
+    let missing = format!("{WINDOWS}missing.avhdx");
+    let spoilt = entry(told, taken);
+    match how {
+        Spoil::MissingSnapshot => told.push(Told {
+            id: uuid::Uuid::from_u128(0x6057),
+            path: Some(missing),
+            rct_id: None,
+            creation: CreationTime::SlashDate(0),
+            parents: Vec::new(),
+        }),
+        Spoil::MissingParent => told.push(Told {
+            id: uuid::Uuid::from_u128(0x6057),
+            path: None,
+            rct_id: None,
+            creation: CreationTime::SlashDate(0),
+            parents: vec![missing],
+        }),
+        Spoil::LongerParents => spoilt.parents.push(spoilt.path.clone()?),
+        Spoil::ShorterParents => drop(spoilt.parents.pop()?),
+        Spoil::OtherOrder if spoilt.parents.len() < 2 => return None,
+        Spoil::OtherOrder => spoilt.parents.swap(0, 1),
+        Spoil::UnknownRctId => spoilt.rct_id = Some(id_text(taken.rct.0, taken.rct.1 + 100)),
+    }
+    Some(())
+}
+
+#[test]
+fn random_stale_catalogs_are_refused_where_they_matter() {
+    let (mut refused, mut unaffected) = ([0; 6], 0);
+    for seed in seeds(40, 220) {
+        let directory = tempfile::tempdir().unwrap();
+        let set = RandomSet::random(directory.path(), seed).unwrap();
+        let _ = fs::remove_file(format!("{}.snapshots.json", set.path.display()));
+        let hows = [
+            Spoil::MissingSnapshot,
+            Spoil::MissingParent,
+            Spoil::LongerParents,
+            Spoil::ShorterParents,
+            Spoil::OtherOrder,
+            Spoil::UnknownRctId,
+        ];
+        let how = hows[seed as usize % hows.len()];
+        let kept: Vec<usize> =
+            (0..set.snapshots.len()).filter(|&i| set.snapshots[i].file.is_some()).collect();
+        for spoilt in kept {
+            let mut told = set.catalogue.clone();
+            if spoil(&mut told, how, &set.snapshots[spoilt]).is_none() {
+                continue;
+            }
+            let catalog = catalog_of(&told);
+            let query = || ChangeQuery::new(&set.path).snapshots(catalog.clone());
+            let whole = matches!(how, Spoil::MissingSnapshot | Spoil::MissingParent);
+            for (from, to) in pairs(&set) {
+                let regular = expected(&set, from, to);
+                let target = to.is_some_and(|to| set.snapshots[to].file.is_some());
+                let stale = match to {
+                    Some(_) if !target => false, // the target itself is refused
+                    Some(to) if whole || to == spoilt => true,
+                    _ if whole => set.snapshots[from].fate != Fate::Deleted,
+                    _ => from == spoilt && set.written(from, to).is_some(),
+                };
+                let right = if stale { Expected::Refused(STALE) } else { regular };
+                refused[how as usize] += u32::from(stale);
+                unaffected += u32::from(!stale && !matches!(right, Expected::Refused(_)));
+                let what = format!("seed {seed}: {how:?} of {spoilt}: {from} to {to:?}");
+                must_be(ask(query(), &set, from, to), &right, &what);
+            }
+            // A question about no snapshot needs no catalog.
+            let allocated = |query: ChangeQuery| query.since(Limit::Allocated).run().unwrap();
+            assert_eq!(
+                allocated(query()).ranges,
+                allocated(ChangeQuery::new(&set.path)).ranges,
+                "seed {seed}"
+            );
+        }
+    }
+    assert!(refused.iter().all(|&count| count > 5), "{refused:?}");
+    assert!(unaffected > 50, "only {unaffected} questions did not need what is stale");
+}
+
+#[track_caller]
+fn refuses(found: Result<Vec<ByteRange>, Error>, code: u32, says: &[&str]) {
+    let error = found.unwrap_err();
+    assert_eq!(error.return_value().code(), code, "{error}");
+    for part in says {
+        assert!(error.to_string().contains(part), "\"{part}\" is not in: {error}");
+    }
+}
+
+const ANEW: &str = "Get-VHDSnapshot -Path disk.vhds -GetParentPaths | ConvertTo-Json";
+
+#[test]
+fn a_stale_catalog_says_what_differs_and_how_to_write_it_anew() {
+    let (_directory, set, first, second) = two_kept();
+    let name = |i: usize| set.snapshots[i].file.clone().unwrap();
+    let ask = |told: &[Told]| {
+        let query = ChangeQuery::new(&set.path).snapshots(catalog_of(told));
+        ask(query, &set, first, Some(second))
+    };
+    let spoilt = |spoil: &dyn Fn(&mut Told)| {
+        let mut told = set.catalogue.clone();
+        spoil(entry(&mut told, &set.snapshots[second]));
+        told
+    };
+    ask(&set.catalogue).unwrap();
+    // Directories are of the host, and Windows does not tell letter case apart.
+    let other_case =
+        |told: &mut Told| told.parents[0] = format!(r"D:\{}", name(first).to_uppercase());
+    ask(&spoilt(&other_case)).unwrap();
+    let missing = spoilt(&|told| told.parents[0] = r"D:\other.avhdx".into());
+    refuses(ask(&missing), STALE, &["other.avhdx", "stale", ANEW]);
+    let wrong = spoilt(&|told| told.parents[0] = told.path.clone().unwrap());
+    refuses(ask(&wrong), STALE, &[&name(first), &name(second), "parent 1", "stale", ANEW]);
+    let none = spoilt(&|told| told.parents.clear());
+    refuses(ask(&none), STALE, &[&name(first), "parent 1", "none", "stale", ANEW]);
+    let unknown = id_text(uuid::Uuid::from_u128(7), 1);
+    let other_id = spoilt(&|told| told.rct_id = Some(unknown.clone()));
+    refuses(ask(&other_id), STALE, &[&unknown, &name(second), "stale", ANEW]);
+    let empty = spoilt(&|told| told.parents[0].clear());
+    refuses(ask(&empty), STALE, &["stale", ANEW]);
+}
+
+/// A list of parents that is absent says nothing; one without an entry says that there are none.
+#[test]
+fn a_list_of_parents_need_not_be_there() {
+    let (_directory, set, first, second) = two_kept();
+    let [first_name, second_name] = [first, second].map(|i| set.snapshots[i].file.clone().unwrap());
+    let ask = |member: &str| {
+        let entry = |i: usize, name: &str, member: &str| {
+            let id = set.snapshots[i].id;
+            format!(r#"{{"SnapshotId":"{id}","SnapshotPath":"{name}"{member}}}"#)
+        };
+        let entries = [entry(first, &first_name, ""), entry(second, &second_name, member)];
+        let json = format!("[{}]", entries.join(","));
+        let catalog = SnapshotCatalogue::from_json(json.as_bytes()).unwrap();
+        let query = ChangeQuery::new(&set.path).snapshots(catalog);
+        crate::ask(query, &set, first, Some(second))
+    };
+    ask("").unwrap();
+    ask(r#","ParentPathsList":null"#).unwrap();
+    refuses(ask(r#","ParentPathsList":[]"#), STALE, &["parent 1"]);
+    // What a program says of a snapshot may be its path alone.
+    let named = |i: usize, name: &str| Snapshot::new(set.snapshots[i].id).with_path(name);
+    let catalog = SnapshotCatalogue::new([named(first, &first_name), named(second, &second_name)]);
+    let query = ChangeQuery::new(&set.path).snapshots(catalog);
+    crate::ask(query, &set, first, Some(second)).unwrap();
+}
+
+#[test]
+fn an_rct_id_must_be_one_that_the_snapshots_file_resolves() {
+    let (directory, set, first, second) = two_kept();
+    let ask =
+        |from, to| crate::ask(ChangeQuery::new(&set.path).snapshots(catalog(&set)), &set, from, to);
+    let name = set.snapshots[second].file.clone().unwrap();
+    let table = directory.path().join(format!("{name}.rct"));
+    let good = fs::read(&table).unwrap();
+    for bad in [Some(vec![0xAB; good.len()]), Some(good[..0x9000].to_vec()), None] {
+        match bad {
+            Some(bytes) => fs::write(&table, bytes).unwrap(),
+            None => fs::remove_file(&table).unwrap(),
+        }
+        refuses(ask(first, Some(second)), STALE, &[&name, ANEW]);
+        refuses(ask(second, None), STALE, &[&name, ANEW]);
+        ask(first, None).unwrap();
+    }
+    fs::write(&table, good).unwrap();
+    ask(first, Some(second)).unwrap();
+}
+
+#[test]
+fn missing_files_of_a_set_are_not_available() {
+    let (directory, set, first, second) = two_kept();
+    let query = || ChangeQuery::new(&set.path).snapshots(catalog(&set));
+    let path = |name: &str| directory.path().join(name);
+    let name = set.snapshots[second].file.clone().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let moved = |from: &Path, to: &Path| {
+        fs::copy(from, to).unwrap();
+        fs::remove_file(from).unwrap();
+    };
+    for extension in ["", ".rct"] {
+        let file = format!("{name}{extension}");
+        moved(&path(&file), &elsewhere.path().join(&file));
+    }
+    // The file of the snapshot asked about; another snapshot's.
+    refuses(ask(query(), &set, first, Some(second)), NOT_AVAILABLE, &[&name, "target"]);
+    refuses(ask(query(), &set, second, None), NOT_AVAILABLE, &[&name]);
+    refuses(ask(query(), &set, first, None), STALE, &[&name, "stale", ANEW]);
+    refuses(ask(query(), &set, first, Some(first)), STALE, &[&name, "stale", ANEW]);
+    // In a search directory, all is well.
+    let found = || query().parent_search([elsewhere.path(), directory.path()]);
+    ask(found(), &set, first, Some(second)).unwrap();
+    ask(found(), &set, second, None).unwrap();
+    ask(found(), &set, first, None).unwrap();
+
+    let active = vhdx_rct::vhd_set::VhdSet::open(&set.path).unwrap().active_name().to_owned();
+    fs::remove_file(path(&active)).unwrap();
+    refuses(ask(found(), &set, first, None), NOT_AVAILABLE, &[&active]);
+    let error = found().since(Limit::Allocated).run().unwrap_err();
+    assert_eq!(error.return_value(), ReturnValue::NotAvailable, "{error}");
+}
+
+/// A path's directories are of the host that wrote it: they lead nowhere else.
+#[test]
+fn directories_of_a_snapshots_path_are_not_followed() {
+    let (directory, set, first, second) = two_kept();
+    let name = set.snapshots[second].file.clone().unwrap();
+    fs::create_dir(directory.path().join("sub")).unwrap();
+    for extension in ["", ".rct"] {
+        let file = format!("{name}{extension}");
+        fs::rename(directory.path().join(&file), directory.path().join("sub").join(&file)).unwrap();
+    }
+    let mut told = set.catalogue.clone();
+    entry(&mut told, &set.snapshots[second]).path = Some(format!(r"sub\{name}"));
+    let query = || ChangeQuery::new(&set.path).snapshots(catalog_of(&told));
+    refuses(ask(query(), &set, first, Some(second)), NOT_AVAILABLE, &[&name]);
+    let query = query().parent_search([directory.path().join("sub"), directory.path().into()]);
+    ask(query, &set, first, Some(second)).unwrap();
+}
