@@ -6,6 +6,7 @@
 mod common;
 
 mod forms;
+mod info;
 mod random;
 mod set_file;
 mod stale;
