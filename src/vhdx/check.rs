@@ -1,5 +1,5 @@
 //! Everything that a query need not look at: every BAT entry, blocks that two entries share,
-//! both copies of what is kept twice.
+//! both copies of what is kept twice, log entries that were not replayed.
 
 use super::Vhdx;
 use super::bat::Payload;
@@ -29,7 +29,7 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    fn add(&mut self, finding: String) {
+    pub(super) fn add(&mut self, finding: String) {
         self.total += 1;
         if self.findings.len() < MAX_FINDINGS {
             self.findings.push(finding);
@@ -45,7 +45,7 @@ impl Vhdx {
     /// Only where reading fails, or the memory budget would be exceeded; what is wrong in
     /// the file is a finding.
     pub fn check(&self) -> Result<CheckReport> {
-        let mut report = CheckReport::default();
+        let mut report = self.log_findings.clone();
         self.check_copies(&mut report);
         let used = self.file.length().div_ceil(MB);
         self.file.guard().need(used / 8, "the map of used blocks")?;

@@ -50,6 +50,7 @@ pub struct Vhdx {
     metadata: Metadata,
     shape: BatShape,
     replayed: Option<usize>,
+    log_findings: CheckReport,
 }
 
 /// What must not change while a file is read.
@@ -85,11 +86,12 @@ impl Vhdx {
     fn read(mut file: Reader) -> Result<Self> {
         let creator = header::read_identifier(&file)?;
         let (header, header_copies) = header::read_pair(&file)?;
-        let mut replayed = None;
+        let (mut replayed, mut log_findings) = (None, CheckReport::default());
         if !header.log_guid.is_nil() {
             let replay = log::replay(&file, &header)?;
             file.set_overlay(replay.overlay, replay.lease, replay.length);
             replayed = Some(replay.entries);
+            log_findings = replay.findings;
         }
         let regions = Regions::read(&file, &header)?;
         let metadata = Metadata::read(&file, &regions.metadata)?;
@@ -104,7 +106,17 @@ impl Vhdx {
             );
             return Err(file.error(ErrorKind::BatCorrupt, message));
         }
-        Ok(Vhdx { file, creator, header, header_copies, regions, metadata, shape, replayed })
+        Ok(Vhdx {
+            file,
+            creator,
+            header,
+            header_copies,
+            regions,
+            metadata,
+            shape,
+            replayed,
+            log_findings,
+        })
     }
 
     /// The path that it was opened with.

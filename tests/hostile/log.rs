@@ -3,11 +3,12 @@
 use crate::bounds::*;
 use crate::common::image::Image;
 use crate::common::memory::Patched;
-use crate::files::{allocated, disk, query};
+use crate::files::{DISK, allocated, disk, query};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vhdx_rct::source::Source;
+use vhdx_rct::vhdx::Vhdx;
 use vhdx_rct::{ByteRange, Error};
 use vhdx_rct_fixtures::vhdx::log::{Descriptor, RawEntry, raw_entry};
 use vhdx_rct_fixtures::vhdx::{LogPlan, MB, seal};
@@ -63,6 +64,8 @@ fn zeros_without_end() {
         ("where nothing is", Descriptor::zero(free, 1 << 62), 1 << 63, Ok(allocated())),
         ("over the content", Descriptor::zero(4 * MB, 1 << 62), 1 << 63, Ok(allocated())),
         ("none at all", Descriptor::zero(4 * MB, 0), free, Ok(allocated())),
+        ("none at all, far away", Descriptor::zero(1 << 62, 0), free, Ok(allocated())),
+        ("up to the top", Descriptor::zero(4 * MB, 1 << 62), u64::MAX, Ok(allocated())),
     ];
     for (name, descriptor, last_file_offset, expected) in cases {
         let raw = RawEntry { last_file_offset, descriptors: vec![descriptor], ..entry(&image) };
@@ -111,9 +114,8 @@ fn a_ring_without_end() {
     assert_eq!(from_the_middle.unwrap(), allocated());
     let up_to_the_top = ask("up to the top", ring(|i| u64::MAX - 255 + i, |_| 0));
     assert_eq!(up_to_the_top.unwrap(), allocated());
-    // Each is complete in itself.
-    let alike = ask("alike", ring(|_| 7, |i| i as u32 * 4096));
-    assert_eq!(alike.unwrap(), allocated());
+    // Each is complete in itself, and any of them may be the one to replay.
+    must_fail("alike", ask("alike", ring(|_| 7, |i| i as u32 * 4096)), CORRUPT);
     must_fail(
         "falling",
         ask("falling", ring(|i| 256 - i, |i| (i as u32 + 1) % 256 * 4096)),
@@ -185,6 +187,25 @@ fn a_log_of_a_gigabyte() {
         let read = read.load(Ordering::Relaxed);
         assert!(read < 4 * LENGTH, "{name}: {read} bytes read");
     }
+}
+
+/// As many ignored entries as fit into a log of 64 MB, beside as many active ones.
+#[test]
+fn half_a_log_after_a_torn_entry() {
+    let length = 64 * MB;
+    let image = Image::new(&disk().log_length(length));
+    let half = length / 4096 / 2;
+    let one = |i: u64| {
+        // The torn one takes a sector.
+        let tail = 4096 * (i.max(half) - half) as u32;
+        (i * 4096, raw_entry(&RawEntry { sequence: i + 1, tail, ..entry(&image) }))
+    };
+    let parts = (0..2 * half).filter(|&i| i != half).map(one).collect();
+    let log = LogPlan::Raw(parts);
+    let bytes = Arc::new(Image::new(&disk().log_length(length).log(log)).bytes);
+    let check = move || Vhdx::from_source(Arc::new(Patched::new(&bytes)), DISK)?.check();
+    let report = bounded("half a log", 2 * MEMORY, check).unwrap();
+    assert_eq!((report.total, report.findings.len()), (half - 1, 100));
 }
 
 /// Descriptors that cut one run of zeros into as many pieces as there is room for.

@@ -155,6 +155,15 @@ fn logs() {
             dirty(DirtyLog { early_flushed: true, ..all() }),
         ),
         ("an entry that was not finished", dirty(DirtyLog { torn: true, ..all() })),
+        (
+            "a whole entry after one that was not finished",
+            dirty(DirtyLog { torn: true, after_torn: true, ..all() }),
+        ),
+        ("file offsets that are not rounded", dirty(DirtyLog { unrounded: true, ..all() })),
+        (
+            "a file that will be longer by no whole megabytes",
+            dirty(DirtyLog { unrounded: true, cut_file: true, ..all() }),
+        ),
         ("entries of another log", dirty(DirtyLog { foreign: true, ..all() })),
         ("an older sequence", dirty(DirtyLog { older: true, ..all() })),
         ("entries behind the tail", dirty(DirtyLog { retired: 2, ..all() })),

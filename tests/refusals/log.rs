@@ -6,7 +6,7 @@ use vhdx_rct_fixtures::vhdx::log::{Descriptor, RawEntry, raw_entry};
 use vhdx_rct_fixtures::vhdx::{LogPlan, MB, seal};
 
 /// A right entry: the BAT's first page as it is, and zeros where there are zeros.
-fn right(image: &Image) -> RawEntry {
+pub fn right(image: &Image) -> RawEntry {
     let bat = image.at.bat_offset;
     let page = &image.bytes[bat as usize..][..4096];
     RawEntry {
@@ -20,7 +20,7 @@ fn right(image: &Image) -> RawEntry {
     }
 }
 
-fn with_log(parts: Vec<(u64, Vec<u8>)>) -> Image {
+pub fn with_log(parts: Vec<(u64, Vec<u8>)>) -> Image {
     Image::new(&single().log(LogPlan::Raw(parts)))
 }
 
@@ -39,82 +39,135 @@ fn the_entry_that_the_others_are_made_from_is_right() {
 
 type Edit<T> = fn(&mut T);
 
-#[test]
-fn fields_of_an_entry() {
-    let cases: [(&str, Edit<RawEntry>); 16] = [
-        ("length 0", |e| e.entry_length = Some(0)),
-        ("length of no whole sectors", |e| e.entry_length = Some(8192 + 512)),
-        ("longer than the log", |e| e.entry_length = Some(2 << 20)),
-        ("tail inside a sector", |e| e.tail = 512),
-        ("tail behind the log", |e| e.tail = 1 << 20),
-        ("tail at no entry", |e| e.tail = 8192),
-        ("sequence number 0", |e| e.sequence = 0),
-        ("more descriptors than there are", |e| e.descriptor_count = Some(3)),
-        ("more descriptors than fit", |e| e.descriptor_count = Some(1 << 20)),
-        ("2^32 - 1 descriptors", |e| e.descriptor_count = Some(u32::MAX)),
-        ("another log's", |e| e.log_guid = uuid::Uuid::max()),
-        ("flushed at no whole megabyte", |e| e.flushed_file_offset -= 4096),
-        ("last at no whole megabyte", |e| e.last_file_offset += 4096),
-        ("data of another sequence", |e| e.data_sequence = Some(8)),
-        ("data of a sequence 2^32 later", |e| e.data_sequence = Some(7 + (1 << 32))),
-        ("data of a sequence 2^32 earlier", |e| {
-            (e.sequence += 1 << 32, e.data_sequence = Some(7)).1
-        }),
-    ];
+/// What an entry is after an edit.
+#[derive(Clone, Copy, PartialEq)]
+enum Now {
+    /// Whole, and breaks the rule that the message tells.
+    Broken(&'static str),
+    /// Not known to be whole, or not of this log.
+    Absent,
+    /// Breaks no rule, and no sequence is complete with it.
+    Incomplete,
+}
+use Now::{Absent, Broken, Incomplete};
+
+/// The entry alone, and after one that is right: only an absent one may be ignored there, since
+/// nothing says that it was ever written.
+#[track_caller]
+fn must_not_be_dropped(name: &str, entry: impl Fn(RawEntry) -> Vec<u8>, now: Now) {
+    eprintln!("{name}");
     let image = Image::new(&single());
-    for (name, edit) in cases {
-        let mut entry = right(&image);
-        edit(&mut entry);
-        must_not_replay(name, vec![(0, raw_entry(&entry))]);
+    let says = if let Broken(says) = now { says } else { "log" };
+    let alone = with_log(vec![(0, entry(right(&image)))]);
+    must_refuse(ask_single(alone), CORRUPT, DISK, &[says]);
+    let next = RawEntry { sequence: 8, ..right(&image) };
+    let parts = vec![(0, raw_entry(&right(&image))), (8192, entry(next))];
+    let answer = ask_single(with_log(parts));
+    match now {
+        Absent => assert_eq!(answer.unwrap().ranges, single_allocated()),
+        Broken(_) | Incomplete => must_refuse(answer, CORRUPT, DISK, &[says]),
     }
 }
 
 #[test]
-fn descriptors() {
-    let image = Image::new(&single());
-    let (bat, page) = (image.at.bat_offset, vec![0; 4096]);
-    let data = |offset, sequence| Descriptor::Data { offset, page: page.clone(), sequence };
-    let cases = [
-        ("data at no page", data(bat + 512, None)),
-        ("data of another sequence", data(bat + 8192, Some(6))),
-        ("zeros at no page", Descriptor::zero(bat + 8192 + 8, 4096)),
-        ("zeros of no whole pages", Descriptor::zero(bat + 8192, 4097)),
+fn refuses_entries_with_broken_fields() {
+    let cases: [(&str, Edit<RawEntry>, Now); 14] = [
+        ("length 0", |e| e.entry_length = Some(0), Absent),
+        ("length of no whole sectors", |e| e.entry_length = Some(8192 + 512), Absent),
+        ("longer than the log", |e| e.entry_length = Some(2 << 20), Absent),
+        ("tail inside a sector", |e| e.tail = 512, Broken("tail")),
+        ("tail behind the log", |e| e.tail = 1 << 20, Broken("tail")),
+        ("tail at no entry", |e| e.tail = 64 << 10, Incomplete),
+        ("sequence number 0", |e| e.sequence = 0, Broken("above 0")),
+        ("more descriptors than there are", |e| e.descriptor_count = Some(3), Broken("\"zero\"")),
+        ("more descriptors than fit", |e| e.descriptor_count = Some(1 << 20), Broken("fit")),
+        ("2^32 - 1 descriptors", |e| e.descriptor_count = Some(u32::MAX), Broken("fit")),
+        ("another log's", |e| e.log_guid = uuid::Uuid::max(), Absent),
+        ("data of another sequence", |e| e.data_sequence = Some(9), Broken("data sector 0")),
         (
-            "zeros of another sequence",
-            Descriptor::Zero { offset: bat + 8192, length: 4096, sequence: Some(8) },
+            "data of a sequence 2^32 later",
+            |e| e.data_sequence = Some(e.sequence + (1 << 32)),
+            Broken("data sector 0"),
+        ),
+        (
+            "data of a sequence 2^32 earlier",
+            |e| (e.data_sequence = Some(e.sequence), e.sequence += 1 << 32).1,
+            Broken("data sector 0"),
         ),
     ];
-    for (name, descriptor) in cases {
-        let mut entry = right(&image);
-        entry.descriptors.push(descriptor);
-        must_not_replay(name, vec![(0, raw_entry(&entry))]);
+    for (name, edit, now) in cases {
+        let entry = |mut entry| {
+            edit(&mut entry);
+            raw_entry(&entry)
+        };
+        must_not_be_dropped(name, entry, now);
     }
 }
 
 #[test]
-fn bytes_of_an_entry() {
-    let cases: [(&str, Edit<Vec<u8>>); 6] = [
-        ("signature", |b| b[..4].copy_from_slice(b"eglo")),
-        ("a descriptor's signature", |b| b[64..68].copy_from_slice(b"desk")),
-        ("the data's signature", |b| b[4096..4100].copy_from_slice(b"atad")),
-        ("the data's sequence, high", |b| b[4100] = 1),
-        ("the data's sequence, low", |b| b[8188] = 1),
-        ("too short for its data", |b| {
-            (b.truncate(4096), b[8..12].copy_from_slice(&4096_u32.to_le_bytes())).1
-        }),
+fn refuses_entries_with_broken_descriptors() {
+    let bat = Image::new(&single()).at.bat_offset;
+    let data = |offset, sequence| Descriptor::Data { offset, page: vec![0; 4096], sequence };
+    let cases = [
+        ("data at no page", data(bat + 512, None), "whole pages"),
+        ("data of another sequence", data(bat + 8192, Some(6)), "carry"),
+        ("zeros at no page", Descriptor::zero(bat + 8192 + 8, 4096), "whole pages"),
+        ("zeros of no whole pages", Descriptor::zero(bat + 8192, 4097), "whole pages"),
+        (
+            "zeros of another sequence",
+            Descriptor::Zero { offset: bat + 8192, length: 4096, sequence: Some(9) },
+            "carry",
+        ),
     ];
-    let image = Image::new(&single());
-    for (name, edit) in cases {
-        let mut bytes = raw_entry(&right(&image));
-        edit(&mut bytes);
-        seal(&mut bytes);
-        must_not_replay(name, vec![(0, bytes)]);
+    for (name, descriptor, says) in cases {
+        let entry = |mut entry: RawEntry| {
+            entry.descriptors.push(descriptor.clone());
+            raw_entry(&entry)
+        };
+        must_not_be_dropped(name, entry, Broken(says));
+    }
+}
+
+#[test]
+fn refuses_entries_with_broken_bytes() {
+    let cases: [(&str, Edit<Vec<u8>>, Now); 6] = [
+        ("signature", |b| b[..4].copy_from_slice(b"eglo"), Absent),
+        (
+            "a descriptor's signature",
+            |b| b[64..68].copy_from_slice(b"desk"),
+            Broken("descriptor 0 to begin"),
+        ),
+        (
+            "the data's signature",
+            |b| b[4096..4100].copy_from_slice(b"atad"),
+            Broken("data sector 0 to begin"),
+        ),
+        ("the data's sequence, high", |b| b[4100] = 1, Broken("data sector 0 to carry")),
+        ("the data's sequence, low", |b| b[8188] = 1, Broken("data sector 0 to carry")),
+        (
+            "too short for its data",
+            |b| (b.truncate(4096), b[8..12].copy_from_slice(&4096_u32.to_le_bytes())).1,
+            Broken("fit"),
+        ),
+    ];
+    for (name, edit, now) in cases {
+        let entry = |entry| {
+            let mut bytes = raw_entry(&entry);
+            edit(&mut bytes);
+            seal(&mut bytes);
+            bytes
+        };
+        must_not_be_dropped(name, entry, now);
     }
     for at in [5, 30, 100, 5000, 8191] {
-        let mut bytes = raw_entry(&right(&image));
-        bytes[at] ^= 0x10;
-        must_not_replay("a flipped bit", vec![(0, bytes)]);
+        let entry = |entry| {
+            let mut bytes = raw_entry(&entry);
+            bytes[at] ^= 0x10;
+            bytes
+        };
+        must_not_be_dropped("a flipped bit", entry, Absent);
     }
+    let image = Image::new(&single());
     must_not_replay("not on a sector", vec![(2048, raw_entry(&right(&image)))]);
 }
 
@@ -139,4 +192,27 @@ fn a_file_shorter_than_its_log_says() {
     let entry = RawEntry { flushed_file_offset, ..right(&image) };
     let cut = with_log(vec![(0, raw_entry(&entry))]);
     must_refuse(ask_single(cut), CUT_SHORT, DISK, &["0x700000", "0x600000"]);
+}
+
+/// An existing writer stores the file's length as it is. A block of the second entry would be
+/// missing without it.
+#[test]
+fn replays_entries_with_unaligned_file_offsets() {
+    let image = Image::new(&single());
+    let (bat, length) = (image.at.bat_offset, image.bytes.len() as u64);
+    let mut page = image.bytes[bat as usize..][..4096].to_vec();
+    page.copy_within(..8, 8);
+    for (flushed, last) in [(4096, 0), (0, 4096), (1, 1), (512 << 10, 1 << 20)] {
+        for all in [false, true] {
+            let mut entries = [7, 8].map(|sequence| RawEntry { sequence, ..right(&image) });
+            entries[1].descriptors = vec![Descriptor::data(bat, page.as_slice())];
+            for entry in &mut entries[usize::from(!all)..] {
+                entry.flushed_file_offset = length - flushed;
+                entry.last_file_offset = length + 1 - last;
+            }
+            let parts = (0..).step_by(8192).zip(entries.iter().map(raw_entry)).collect();
+            let answer = ask_single(with_log(parts)).unwrap();
+            assert_eq!(answer.ranges, changes(&[0..3 * MB]), "{flushed} {last} {all}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ mod chain;
 mod header;
 mod locator;
 mod log;
+mod log_remains;
 mod metadata;
 mod rct;
 mod region;

@@ -1,0 +1,128 @@
+//! Which entries of a log are its active sequence ([MS-VHDX] 2.3.2), and what the others are.
+
+use super::super::layout::LOG_SECTOR;
+use super::entry::Entry;
+use std::collections::HashMap;
+
+/// Of the sequences that are complete (the tail that the head names is one of their
+/// entries), the one with the greatest head: its entries from that tail to the head.
+/// Empty where there is none.
+///
+/// A sequence goes on while the entry behind is valid and one greater, so each entry has one
+/// head, and a head's sequence is complete if the entry at its tail has this very head.
+pub(super) fn active_sequence(entries: &[Entry], ring: u64) -> Vec<Entry> {
+    let by_offset: HashMap<u64, usize> =
+        entries.iter().enumerate().map(|(i, entry)| (entry.at, i)).collect();
+    let next = |entry: &Entry| {
+        let &i = by_offset.get(&((entry.at + entry.length) % ring))?;
+        (Some(entries[i].sequence) == entry.sequence.checked_add(1)).then_some(i)
+    };
+    let mut newest_first: Vec<usize> = (0..entries.len()).collect();
+    newest_first.sort_unstable_by_key(|&i| std::cmp::Reverse(entries[i].sequence));
+    let mut head_of: Vec<usize> = (0..entries.len()).collect();
+    for &i in &newest_first {
+        if let Some(next) = next(&entries[i]) {
+            head_of[i] = head_of[next];
+        }
+    }
+    let complete = newest_first.iter().find_map(|&head| {
+        let &tail = by_offset.get(&entries[head].tail)?;
+        (head_of[head] == head && head_of[tail] == head).then_some(tail)
+    });
+    let mut at = complete;
+    let mut active = Vec::new();
+    while let Some(i) = at {
+        active.push(entries[i]);
+        at = next(&entries[i]);
+    }
+    active
+}
+
+/// What a whole entry is, seen from the active sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Active,
+    /// Was applied before the active sequence began; the ring has not reused its place yet.
+    Stale,
+    /// Follows entries that power loss kept from being written: not part of any sequence.
+    AfterTorn,
+    /// No loss of power leaves it where it is.
+    Contradicts,
+}
+
+/// The active sequence and its place in the ring.
+pub(super) struct Active<'a> {
+    entries: &'a [Entry],
+    tail: &'a Entry,
+    head: &'a Entry,
+    ring: u64,
+    /// How much of the ring it takes.
+    used: u64,
+}
+
+impl<'a> Active<'a> {
+    /// None if there is no active sequence.
+    pub fn new(entries: &'a [Entry], ring: u64) -> Option<Self> {
+        let used = entries.iter().map(|entry| entry.length).sum();
+        Some(Active { entries, tail: entries.first()?, head: entries.last()?, ring, used })
+    }
+
+    pub fn head(&self) -> &Entry {
+        self.head
+    }
+
+    /// The first and the last sequence number.
+    pub fn numbers(&self) -> (u64, u64) {
+        (self.tail.sequence, self.head.sequence)
+    }
+
+    /// Classifies a whole entry; `broken` if it breaks a rule.
+    ///
+    /// A writer numbers the entries of a log without gaps and puts each where the one before
+    /// ends. It leaves the active sequence alone until all of it is applied, and does not flush
+    /// between entries. So of what is whole and not active,
+    /// - smaller numbers are stale, common, and harmless;
+    /// - greater ones lie in the space that the sequence leaves free, with room before them for
+    ///   each number that is missing. An entry that breaks no rule also names a tail that power
+    ///   loss can have left: an active entry, or the place after the head. Any other tail means
+    ///   that the missing entries had been applied, thus were whole, and were damaged since.
+    ///
+    /// Everything else means that the sequence may be an old one, and that the entries to be
+    /// replayed are lost: a number that is there twice, a newer entry for which there is no
+    /// room, and an entry right after the head that breaks a rule. That one's number cannot be
+    /// trusted, because no writer leaves such an entry, so it is not taken for a stale one.
+    pub fn classify(&self, entry: &Entry, broken: bool) -> Standing {
+        let index = entry.sequence.checked_sub(self.tail.sequence);
+        let own = index.and_then(|index| self.entries.get(usize::try_from(index).ok()?));
+        if own.is_some_and(|own| own.at == entry.at) {
+            return Standing::Active;
+        }
+        let end = (self.head.at + self.head.length) % self.ring;
+        let distance = self.distance(end, entry.at);
+        if distance == 0 && broken {
+            return Standing::Contradicts;
+        }
+        if index.is_none() {
+            return Standing::Stale;
+        }
+        let missing = entry.sequence.saturating_sub(self.head.sequence).saturating_sub(1);
+        let has_room =
+            missing <= distance / LOG_SECTOR && distance + entry.length + self.used <= self.ring;
+        let has_tail = broken || entry.tail == end || self.begins_at(entry.tail);
+        match missing > 0 && has_room && has_tail {
+            true => Standing::AfterTorn,
+            false => Standing::Contradicts,
+        }
+    }
+
+    /// How far it is around the ring.
+    fn distance(&self, from: u64, to: u64) -> u64 {
+        (to + self.ring - from) % self.ring
+    }
+
+    /// Whether one of the active entries begins there. They lie in the ring one after another.
+    fn begins_at(&self, at: u64) -> bool {
+        let place = |at| self.distance(self.tail.at, at);
+        self.entries.binary_search_by_key(&place(at), |entry| place(entry.at)).is_ok()
+    }
+}
