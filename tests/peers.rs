@@ -5,10 +5,14 @@
 //! skipped, aloud, unless `CI_PEERS=1`.
 
 mod common;
+#[path = "peers/mutations.rs"]
+mod mutations;
 #[path = "peers/qemu.rs"]
 mod qemu;
 #[path = "peers/writers.rs"]
 mod writers;
+#[path = "peers/ring.rs"]
+mod ring;
 
 use common::RealImages;
 use serde_json::{Value, json};

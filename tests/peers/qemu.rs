@@ -121,7 +121,7 @@ pub fn text(path: &Path) -> &str {
 }
 
 /// The pages of a new file's BAT that have entries, as offsets.
-fn bat_pages(image: &Path) -> Vec<u64> {
+pub fn bat_pages(image: &Path) -> Vec<u64> {
     let disk = VirtualDisk::open(image).unwrap();
     let file = disk.chain().leaf();
     let id = uuid!("2DC27766-F623-4200-9D64-115E9BFD4A08");
@@ -138,14 +138,14 @@ fn fail_from_write(n: u64) -> Value {
 }
 
 /// What the log is for cannot be written, so the entry stays pending.
-fn fail_writes_to(pages: &[u64]) -> Value {
+pub fn fail_writes_to(pages: &[u64]) -> Value {
     let fail = |page| json!({"event": "none", "iotype": "write", "sector": page / 512, "errno": 5});
     let fail: Vec<Value> = pages.iter().map(fail).collect();
     json!({"driver": "blkdebug", "inject-error": fail})
 }
 
 /// Some random writes below `end`, and one that ends there. Most of them may fail.
-fn write_with_qemu(image: &Path, mut layer: Value, rng: &mut Rng, end: u64) {
+pub fn write_with_qemu(image: &Path, mut layer: Value, rng: &mut Rng, end: u64) {
     let file = json!({"driver": "file", "filename": text(image)});
     let below = if layer["driver"] == "blkdebug" { "image" } else { "file" };
     layer[below] = file;
