@@ -144,6 +144,28 @@ fn a_pipe_is_refused_and_not_waited_for() {
 }
 
 #[test]
+fn inspect_rejects_what_is_neither_a_table_nor_a_set() {
+    let folder = disks();
+    let mut qcow2 = b"QFI\xfb".to_vec();
+    qcow2.resize(0x3_0000, 1);
+    let files = [
+        ("disk.qcow2", &qcow2[..], "51 46 49 fb"),
+        ("disk.vhd", b"conectix", "63 6f 6e 65"),
+        ("short", b"vh", "76 68"),
+        ("empty.vhds", b"", "empty"),
+        ("empty.rct", b"", "empty"),
+    ];
+    for (name, bytes, found) in files {
+        fs::write(folder.path().join(name), bytes).unwrap();
+        let (status, text, error) = run(folder.path(), &["inspect", name]);
+        assert_eq!((status, text.as_str()), (1, ""), "{name}");
+        for part in [name, "(.rct)", "(.vhds)", found] {
+            assert!(error.contains(part), "{name}: {part} in {error}");
+        }
+    }
+}
+
+#[test]
 fn refusals_say_what_to_do() {
     let folder = disks();
     let refused = |arguments: &[&str]| {

@@ -2,8 +2,8 @@
 
 use super::file::checksum_holds;
 use super::layout::*;
-use crate::error::Result;
-use crate::inspect::Inspection;
+use crate::error::{ErrorKind, Result};
+use crate::inspect::{Inspection, hex};
 use crate::source::{Guard, LocalStorage, Reader};
 use byteorder::{ByteOrder, LittleEndian};
 use std::path::Path;
@@ -15,11 +15,21 @@ const MAX_SHOWN: u64 = 1 << 20;
 /// does not say.
 ///
 /// # Errors
-/// Only where reading fails; what does not fit is a note.
+/// [`ErrorKind::NotVirtualDisk`] for a file that does not begin as a VHD Set does, or where
+/// reading fails; what else does not fit is a note.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     let file = Reader::open(&LocalStorage::new(), path.as_ref(), &Guard::default())?;
     let mut found = Inspection { file_length: file.length(), ..Inspection::default() };
     let start = found.read(&file, 0, 8 + CREATOR_BYTES, "the file's first bytes")?;
+    if !start.starts_with(FILE_SIGNATURE) {
+        let found = match &start[..start.len().min(8)] {
+            [] => "an empty file".to_owned(),
+            bytes => format!("a file that begins {}", hex(bytes)),
+        };
+        let message =
+            format!("expected a VHD Set (.vhds), which begins \"vhdsetv1\", found {found}");
+        return Err(file.error(ErrorKind::NotVirtualDisk, message));
+    }
     if start.len() == 8 + CREATOR_BYTES {
         found.add(0, 8, "signature", start[..8].escape_ascii().to_string());
         found.add(8, CREATOR_BYTES, "creator", utf16(&start[8..]));

@@ -137,7 +137,8 @@ fn set(flags: u8, input: &mut Take) -> Vec<u8> {
 fn inspect(bytes: &[u8]) {
     static SCRATCH: LazyLock<Scratch> = LazyLock::new(Scratch::new);
     std::fs::write(SCRATCH.path(), bytes).expect("a file in memory");
-    checked(vhdx_rct::vhd_set::inspect(SCRATCH.path())).expect("what does not fit is a note");
+    let shown = checked(vhdx_rct::vhd_set::inspect(SCRATCH.path()));
+    assert_eq!(shown.is_some(), bytes.starts_with(b"vhdsetv1"), "what else does not fit is a note");
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {

@@ -85,9 +85,8 @@ fn told(out: &mut impl Write, report: &FactReport) -> io::Result<()> {
 
 fn structures(file: &Path, args: &InspectArgs) -> Result<(), Failure> {
     // A pipe would have to be waited for; the library refuses it.
-    if file.is_file() && first_bytes(file).is_ok_and(|start| start == b"vhdxfile") {
-        let message = "this is a VHDX disk, whose format is published; see `vhdx-rct info --check`";
-        return Err(Failure::Refused(format!("{}: {message}", file.display())));
+    if file.is_file() {
+        expect_undocumented(file)?;
     }
     let found = if is_table(file) { rct::inspect(file) } else { vhd_set::inspect(file) }?;
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -113,4 +112,22 @@ fn structures(file: &Path, args: &InspectArgs) -> Result<(), Failure> {
         writeln!(out, "note: {note}")?;
     }
     Ok(out.flush()?)
+}
+
+/// A set is known by its first bytes. A table has none that are known: its name counts, unless
+/// it begins as a disk does. What cannot be read is left to the library to say.
+fn expect_undocumented(file: &Path) -> Result<(), Failure> {
+    let Ok(start) = first_bytes(file) else { return Ok(()) };
+    let found = match &start[..] {
+        b"vhdxfile" => "a VHDX disk, whose format is published; see `vhdx-rct info --check`".into(),
+        b"vhdsetv1" => return Ok(()),
+        [] => "an empty file".into(),
+        _ if is_table(file) => return Ok(()),
+        bytes => {
+            let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("a file that begins {}", bytes.join(" "))
+        }
+    };
+    let message = format!("expected a tracking table (.rct) or a VHD Set (.vhds), found {found}");
+    Err(Failure::Refused(format!("{}: {message}", file.display())))
 }
