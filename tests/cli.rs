@@ -254,7 +254,7 @@ fn info_check_finds_shared_blocks() {
 fn inspect_shows_what_the_decoder_refuses() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.rct");
-    for length in [0, 100, 0x5000, 0x9000, 0xA000] {
+    for length in [1, 100, 0x5000, 0x9000, 0xA000] {
         fs::File::create(&path).unwrap().write_all(&vec![0xAB; length]).unwrap();
         let object = json(&["inspect", path.to_str().unwrap(), "--format", "json"]);
         assert_eq!(object["FileLength"], length);
@@ -267,6 +267,11 @@ fn inspect_shows_what_the_decoder_refuses() {
         "offset page 0",
         "sequence page of chunk 0",
         "unknown",
+        "header checksum: CRC-32C at 0x04 over 0x08..0x1000 holds on both headers; tried were CRC-32C",
+        "CRC-32C at 0x14 over 0x00..0x1000, itself zero; and 278 more",
+        "sequence page checksum: CRC-32C at 0x04 over 0x08..0x1000 holds on 1 of 1 pages; tried were",
+        "and 7 more",
+        "the first word of 0 of 1 sequence pages is its chunk's index",
     ] {
         assert!(text.contains(part), "{part}");
     }
@@ -309,8 +314,8 @@ fn inspect_tells_what_a_sample_says_of_each_fact() {
     sample(folder.path(), 65536..81920);
     let text = ok(&["inspect", "--sample", path]);
     assert!(text.contains("HAND-MADE"), "{text}");
-    assert!(text.contains("rct unit-size: confirmed (a unit is 16 KB"), "{text}");
-    assert!(text.contains("+ case/disk.vhdx.rct: 256 units of 16384 bytes"), "{text}");
+    assert!(text.contains("rct unit-size: confirmed (a unit is 16 KiB"), "{text}");
+    assert!(text.contains("+ case/disk.vhdx.rct: 256 units of 16384 bytes; a disk"), "{text}");
     assert!(text.contains("failed on the host: none, a step: that failed"), "{text}");
     assert!(text.contains("rct lazy: open") && text.contains(" 0 contradicted, "), "{text}");
     let reports = json(&["inspect", "--sample", path, "--format", "json"]);

@@ -25,9 +25,11 @@ fn inspect_shows_files_of_any_length() {
     }
     RctBuilder::new(4 << 20).write(&path).unwrap();
     let whole = std::fs::read(&path).unwrap();
-    for length in [0, 1, 0xFFF, 0x1000, 0x4FFF, 0x5000, 0x8FFF, 0x9000, 0x9FFF] {
+    for length in [1, 0xFFF, 0x1000, 0x4FFF, 0x5000, 0x8FFF, 0x9000, 0x9FFF] {
         std::fs::write(&path, &whole[..length]).unwrap();
         let found = rct::inspect(&path).unwrap();
         assert!(found.notes.iter().any(|note| note.contains("the file has")), "{length:#x}");
     }
+    std::fs::write(&path, []).unwrap();
+    assert_eq!(rct::inspect(&path).unwrap_err().kind(), ErrorKind::Truncated);
 }

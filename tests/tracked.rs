@@ -14,7 +14,10 @@ use vhdx_rct::source::{FileSource, LocalStorage, Source, Storage, Version};
 use vhdx_rct::{ByteRange, ChangeQuery, Error, Limit, RctId, ReturnValue};
 use vhdx_rct_fixtures::history::History;
 use vhdx_rct_fixtures::ranges::{clip, coalesce};
-use vhdx_rct_fixtures::rct::{RctBuilder, Tracked, id_text};
+use vhdx_rct_fixtures::rct::{
+    Checksum, Convention, HEADERS, HeaderPlan, RctBuilder, Tracked, Until, fix_checksum, id_text,
+    patch, read_at,
+};
 use vhdx_rct_fixtures::rng::Rng;
 use vhdx_rct_fixtures::vhdx::{DirtyLog, LogPlan, VhdxBuilder};
 
@@ -125,7 +128,7 @@ fn tables_that_cannot_be_trusted_are_refused() {
     assert!(matches!(refusal(since(&disk, id)), (ReturnValue::Failed, Some(0xC03A0013), _)));
 
     // Neither header valid.
-    let broken = tracked.builder().headers(vhdx_rct_fixtures::rct::HeaderPlan::BothBroken);
+    let broken = tracked.builder().headers(HeaderPlan::BothBroken);
     broken.write(&table).unwrap();
     let (code, _, error) = refusal(since(&disk, id));
     assert_eq!(code, ReturnValue::InvalidState);
@@ -169,6 +172,115 @@ fn a_lost_table_below_is_noticed() {
     let error = ask().unwrap_err();
     assert_eq!(error.return_value(), ReturnValue::InvalidState, "{error}");
     assert!(error.to_string().contains(".mrt"), "{error}");
+}
+
+/// What one page of numbers covers of the disk.
+const CHUNK: u64 = 1021 << 14;
+
+/// The table of three chunks with a sequence page each, in checksums of these conventions.
+fn table_of(tracked: &Tracked, headers: Convention, pages: Convention) -> RctBuilder {
+    let table = tracked.builder().detailed_all().header_checksum(Checksum::Any(headers));
+    table.sequence_checksum(Checksum::Any(pages))
+}
+
+fn life_in_every_chunk(rng: &mut Rng) -> (Tracked, u64) {
+    let size = 3 * CHUNK - rng.below(32_000) * 512;
+    let mut tracked = Tracked::new(size, rng.next_u64());
+    for _ in 0..rng.range(1..6) {
+        for chunk in 0..3 {
+            let start = chunk * CHUNK + rng.below(size - 2 * CHUNK);
+            tracked.write(start..(start + rng.range(1..1 << 20)).min(size));
+        }
+        if rng.one_in(3) {
+            tracked.new_branch()
+        } else {
+            tracked.seal()
+        };
+    }
+    (tracked, size)
+}
+
+#[test]
+fn reads_tables_of_any_checksum_convention() {
+    for seed in common::seeds(12, 600) {
+        let rng = &mut Rng::new(seed);
+        let (tracked, size) = life_in_every_chunk(rng);
+        let headers = Convention::of_header(rng);
+        let pages = Convention::of_sequence_page(rng);
+        let folder = tempfile::tempdir().unwrap();
+        let mut table = table_of(&tracked, headers, pages);
+        // A checksum in the counter's place decides by chance which copy is current.
+        if !(8..16).contains(&headers.at) {
+            let plans = [HeaderPlan::FirstStale, HeaderPlan::SecondStale, HeaderPlan::FirstBroken];
+            table = table.headers(rng.pick(&plans));
+        }
+        let disk = tracked_disk(folder.path(), size, &table);
+        for id in tracked.ids() {
+            let answer = since(&disk, id).threads(2).run();
+            let answer =
+                answer.unwrap_or_else(|e| panic!("seed {seed}: {headers:?} {pages:?} {e}"));
+            assert_eq!(answer.ranges, ranges(&tracked.changed_since(id)), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn rejects_pages_of_another_checksum_convention() {
+    let mut tried = 0;
+    for seed in common::seeds(12, 400) {
+        let rng = &mut Rng::new(seed);
+        let (tracked, size) = life_in_every_chunk(rng);
+        let [pages, others] = [(), ()].map(|()| Convention::of_sequence_page(rng));
+        let table = table_of(&tracked, Convention::of_header(rng), pages);
+        let folder = tempfile::tempdir().unwrap();
+        let disk = tracked_disk(folder.path(), size, &table);
+        let path = folder.path().join("disk.vhdx.rct");
+        let placement = table.write(&path).unwrap();
+        let at = placement.sequence_pages[&rng.below(3)];
+        // Only the checksum differs: alone, the page would be good.
+        fix_checksum(&path, at, Checksum::Any(others)).unwrap();
+        if Checksum::Any(pages).holds(&read_at(&path, at, 0x1000).unwrap()) {
+            continue;
+        }
+        let (code, _, error) = refusal(since(&disk, tracked.current_id()));
+        assert_eq!(code, ReturnValue::Failed, "seed {seed}: {pages:?}, {others:?}: {error}");
+        assert!(error.to_string().contains("checksum of the sequence page"), "{error}");
+        tried += 1;
+    }
+    assert!(tried > 5, "{tried}");
+}
+
+/// Of two copies with different conventions the likelier one's counts, though the other has the
+/// greater counter; where both hold by a third one, that counts.
+#[test]
+fn header_copies_have_one_checksum_convention() {
+    const SIZE: u64 = 4 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let tracked = Tracked::new(SIZE, 1);
+    let rare = Convention { at: 0x5C, zeroed: true, until: Until::History, raw: true };
+    let rare = Checksum::Any(rare);
+    // The second copy is the newer one, and knows nobody's branch.
+    let table = tracked.builder().headers(HeaderPlan::FirstBroken).counter(9);
+    let disk = tracked_disk(folder.path(), SIZE, &table);
+    let path = folder.path().join("disk.vhdx.rct");
+    let ask = || since(&disk, tracked.current_id()).run();
+    ask().unwrap();
+    fix_checksum(&path, HEADERS[1], rare).unwrap();
+    fix_checksum(&path, HEADERS[1], Checksum::At4From8).unwrap();
+    ask().unwrap();
+    // The first copy, a decoy with the greater counter, by the rare convention only.
+    fix_checksum(&path, HEADERS[0], rare).unwrap();
+    ask().unwrap();
+    let found = vhdx_rct::rct::inspect(&path).unwrap();
+    let says = |part: &str| found.notes.iter().any(|note| note.contains(part));
+    assert!(says("CRC-32C at 0x04 over 0x08..0x1000 holds on header 2 only"), "{found:?}");
+    assert!(says(
+        "raw CRC-32C at 0x5c over 0x00..the history's end, itself zero holds on header 1"
+    ));
+    // Both by the rare one: now the decoy is current.
+    patch(&path, HEADERS[1] + 4, &[0; 4]).unwrap();
+    fix_checksum(&path, HEADERS[1], rare).unwrap();
+    assert_eq!(ask().unwrap_err().win32_code(), Some(0xC03A0030));
 }
 
 /// Counts the bytes that are read of `.rct` files.

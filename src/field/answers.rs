@@ -110,7 +110,7 @@ impl Held<'_> {
             probe
                 .current()
                 .and_then(|copy| copy.parsed.as_ref())
-                .is_some_and(|header| header.knows(*id))
+                .is_some_and(|header| header.resolves(*id))
         };
         self.tables.iter().filter(|(_, probe)| knows(probe)).count()
     }

@@ -2,7 +2,7 @@
 
 use super::ledger::Entries;
 use super::manifest::CaseEntry;
-use crate::rct::{HeaderCopy, Probe, RctId, TableHeader, unit_size};
+use crate::rct::{HeaderCopy, Probe, RctId, TableHeader, UNIT, units};
 
 const PAGE: u64 = 4096;
 
@@ -40,9 +40,8 @@ pub(super) fn judge(found: &Probe, tracked: &Tracked, book: &mut Entries) {
 
 /// Do header copies lie where they should, whatever their checksum?
 fn checksums(found: &Probe, tracked: &Tracked, book: &mut Entries) {
-    let plausible = |copy: &&HeaderCopy| {
-        unit_size(copy.units, tracked.disk_size).is_some() && !copy.id.branch.is_nil()
-    };
+    let plausible =
+        |copy: &&HeaderCopy| copy.units == units(tracked.disk_size) && !copy.id.branch.is_nil();
     let seen: Vec<&HeaderCopy> = found.headers.iter().filter(plausible).collect();
     let places: Vec<String> = seen.iter().map(|copy| format!("{:#x}", copy.offset)).collect();
     if seen.is_empty() {
@@ -57,8 +56,8 @@ fn checksums(found: &Probe, tracked: &Tracked, book: &mut Entries) {
     }
     for copy in seen {
         match copy.checksum {
-            Some(name) => {
-                let text = format!("the copy at {:#x} has its CRC-32C {name}", copy.offset);
+            Some(sum) => {
+                let text = format!("the copy at {:#x} has its {sum}", copy.offset);
                 book.confirm("header-checksum", text);
             }
             // One torn copy is what the other one is for.
@@ -107,19 +106,14 @@ fn signatures(found: &Probe, book: &mut Entries) {
 }
 
 fn size(current: &HeaderCopy, tracked: &Tracked, book: &mut Entries) {
-    let units = current.units;
-    match unit_size(units, tracked.disk_size) {
-        Some(unit) => {
-            let text =
-                format!("{units} units of {unit} bytes are a disk of {} bytes", tracked.disk_size);
-            book.confirm("header-units", text.clone());
-            book.confirm("unit-size", text);
-        }
-        None => {
-            let text = format!("{units} units fit no disk of {} bytes", tracked.disk_size);
-            book.contradict("header-units", text.clone());
-            book.contradict("unit-size", text);
-        }
+    let size = tracked.disk_size;
+    let text = format!(
+        "{} units of {UNIT} bytes; a disk of {size} bytes has {}",
+        current.units,
+        units(size)
+    );
+    for fact in ["header-units", "unit-size"] {
+        book.hold(fact, current.units == units(size), text.clone());
     }
 }
 
@@ -139,15 +133,20 @@ fn history(header: &TableHeader, book: &mut Entries) {
         let text = "one branch, the current one: that entries have 24 bytes shows with two".into();
         book.remark("branch-size", text);
     }
-    let ascending = header.branches.is_sorted_by(|a, b| a.first < b.first);
+    let ascending = header.branches.is_sorted_by_key(|branch| branch.first);
     let text = format!(
         "{count} branches begin with {} to {}, and the current number is {}",
         first.first, last.first, header.current.number
     );
     if count > 1 || last.first > header.current.number {
-        book.hold("branch-fields", ascending && last.first <= header.current.number, text);
+        book.hold("branch-fields", ascending && last.first <= header.current.number, text.clone());
     } else {
-        book.remark("branch-fields", text);
+        book.remark("branch-fields", text.clone());
+    }
+    // One branch that begins at 0 fits nearly any reading.
+    match header.is_consistent() {
+        true if count == 1 => book.remark("consistent-history", text),
+        is_consistent => book.hold("consistent-history", is_consistent, text),
     }
 }
 
@@ -218,9 +217,8 @@ fn sequence_pages(found: &Probe, book: &mut Entries) {
         return;
     }
     match found.sequence_checksum {
-        Some(name) => {
-            let text =
-                format!("of {pages} pages {} have no CRC-32C {name}", found.sequence_failures);
+        Some(sum) => {
+            let text = format!("of {pages} pages {} have no {sum}", found.sequence_failures);
             book.hold("sequence-header", found.sequence_failures == 0, text);
         }
         None => book.contradict("sequence-header", format!("none of them holds on {pages} pages")),

@@ -1,6 +1,7 @@
 //! The header pair of an `.rct` file and the branch history in it.
 
 use super::RctId;
+use super::checksum::{self, Checksum};
 use super::layout::*;
 use crate::bytes::guid;
 use crate::error::{ErrorKind, Result};
@@ -37,8 +38,8 @@ pub struct TableHeader {
     pub new_id: u8,
     /// The history, oldest first.
     pub branches: Vec<Branch>,
-    /// Which checksum convention holds.
-    pub checksum: &'static str,
+    /// The convention by which its checksum holds.
+    pub checksum: Checksum,
 }
 
 impl TableHeader {
@@ -47,16 +48,19 @@ impl TableHeader {
         for (copy, offset) in copies.iter_mut().zip(HEADER_OFFSETS) {
             *copy = file.read_vec(offset, HEADER_BYTES, "a header of the tracking table")?;
         }
-        // One convention for both copies: the first that holds on either.
-        let checksum =
-            HEADER_CHECKSUMS.iter().find(|sum| copies.iter().any(|copy| sum.holds(copy)));
-        let valid = (0..2).filter_map(|i| checksum.and_then(|sum| Self::parse(&copies[i], i, sum)));
+        let checksum = checksum::of_headers([&copies[0], &copies[1]]);
+        let valid = (0..2).filter_map(|i| Self::parse(&copies[i], i, checksum.as_ref()?));
         // Of two equal counters the first copy is as good as the second.
         valid.reduce(|a, b| if b.counter > a.counter { b } else { a }).ok_or_else(|| {
             let start = hex(&copies[0][..64]);
             let reason = match checksum {
-                None => "no known checksum holds on either",
-                Some(_) => "the one whose checksum holds claims a branch history outside 1 to 511",
+                None => format!(
+                    "expected a checksum by one of {} conventions, found none that holds",
+                    checksum::header_candidates().count()
+                ),
+                Some(sum) => format!(
+                    "its {sum} holds, but a valid history has 1 to 511 branches and this one does not"
+                ),
             };
             file.error(
                 ErrorKind::UntrustedTracking,
@@ -90,26 +94,7 @@ impl TableHeader {
             ),
             new_id: bytes[NEW_ID_AT],
             branches: branches.collect(),
-            checksum: checksum.name,
+            checksum: *checksum,
         })
-    }
-
-    /// The numbers that ids of each branch may have, oldest branch first; empty ones left out.
-    pub(super) fn numbers(
-        &self,
-    ) -> impl DoubleEndedIterator<Item = (Uuid, std::ops::RangeInclusive<u32>)> {
-        self.branches.iter().enumerate().filter_map(|(i, branch)| {
-            let end = match self.branches.get(i + 1) {
-                Some(next) => next.first.checked_sub(1).unwrap_or(branch.first),
-                None => self.current.number,
-            };
-            let numbers = branch.first..=end.max(branch.first).min(self.current.number);
-            (!numbers.is_empty()).then_some((branch.id, numbers))
-        })
-    }
-
-    /// Does this file know the id?
-    pub(crate) fn knows(&self, id: RctId) -> bool {
-        self.numbers().any(|(branch, numbers)| branch == id.branch && numbers.contains(&id.number))
     }
 }

@@ -4,7 +4,7 @@
 //! [`FACTS`] carries each with its confidence; the README's table is checked against it. All
 //! integers are little-endian, GUIDs mixed-endian as in VHDX.
 
-use crate::bytes::checksum;
+use super::checksum::{Checksum, End};
 use crate::fact::Confidence::{Assumed, Derived, Published};
 use crate::fact::{Fact, fact};
 
@@ -26,7 +26,7 @@ pub const FACTS: &[Fact] = &[
     fact(
         "header-checksum",
         Assumed,
-        "a CRC-32C in each header holds by one of the probed conventions",
+        "a CRC-32C in each header, standard or raw, holds by one of the probed conventions",
     ),
     fact(
         "header-counter",
@@ -90,7 +90,7 @@ pub const FACTS: &[Fact] = &[
     fact(
         "unit-size",
         Derived,
-        "a unit is 16 KB of virtual disk, or what else between 4 KB and 1 MB fits the disk's size",
+        "a unit is 16 KiB of virtual disk; units = ceil(size / 16 KiB), or the table is another disk's",
     ),
     fact(
         "changed",
@@ -103,9 +103,14 @@ pub const FACTS: &[Fact] = &[
         "an id reads rctX: and GUID and number in hexadecimal, with colons between",
     ),
     fact(
+        "consistent-history",
+        Assumed,
+        "a history begins at 0, unless it is full, does not fall, has no branch twice and ends with the current one",
+    ),
+    fact(
         "resolve",
         Assumed,
-        "a file knows (G, n) if n lies in the part of its history that branch G had",
+        "a file knows (G, n) if G is the current branch, or n lies in what G had of a consistent history",
     ),
     fact(
         "preserved",
@@ -144,66 +149,49 @@ pub const PER_PAGE: u64 = 1021;
 
 /// unit-size
 pub const UNIT: u64 = 16 << 10;
-pub const UNIT_SIZES: std::ops::RangeInclusive<u32> = 12..=20;
 
 /// Pages of the offset table of a disk of so many units (offset-pages).
 pub fn offset_pages(units: u64) -> u64 {
     units.div_ceil(PER_PAGE).div_ceil(PER_PAGE)
 }
 
-/// The unit size with which a disk of this size has this number of units. Where several fit
-/// there is one unit, and they mean the same.
-pub fn unit_size(units: u64, disk_size: u64) -> Option<u64> {
-    let fits = |unit: &u64| disk_size.div_ceil(*unit) == units;
-    std::iter::once(UNIT).chain(UNIT_SIZES.rev().map(|bits| 1 << bits)).find(fits)
-}
-
-/// A convention for a page's checksum: where it stands and what it covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Checksum {
-    pub name: &'static str,
-    pub at: usize,
-    /// The bytes that it covers; the checksum's own four count as zero where they lie inside.
-    pub covers: (usize, usize),
-}
-
-const fn convention(name: &'static str, at: usize, from: usize, until: usize) -> Checksum {
-    Checksum { name, at, covers: (from, until) }
+/// Units of a disk of so many bytes (unit-size).
+pub fn units(disk_size: u64) -> u64 {
+    disk_size.div_ceil(UNIT)
 }
 
 /// The offset page's own (offset-page): published, so nothing is probed.
-pub const OFFSET_CHECKSUM: Checksum = convention("at 4 over 8..4096", 4, 8, 4096);
+pub const OFFSET_CHECKSUM: Checksum = Checksum::new(4, 8, 0x1000);
 
-/// What headers are probed for, in order (header-checksum).
-pub const HEADER_CHECKSUMS: &[Checksum] = &[
-    convention("at 4 over 8..4096", 4, 8, 4096),
-    convention("at 4 over 8..0x4000", 4, 8, 0x4000),
-    convention("at 4 over 0..4096", 4, 0, 4096),
-    convention("at 4 over 0..0x4000", 4, 0, 0x4000),
-    convention("at 0 over 4..4096", 0, 4, 4096),
-    convention("at 8 over 12..4096", 8, 12, 4096),
-    convention("at 0x14 over 0..4096", 0x14, 0, 4096),
+/// What headers are probed for first, in order (header-checksum): as in an offset page; the same
+/// with the page's whole start; in the place of the signature; in the place of the counter; as
+/// in a `.vhds`.
+pub const LIKELY_HEADER_CHECKSUMS: &[Checksum] = &[
+    Checksum::new(0x04, 0x08, 0x1000),
+    Checksum::new(0x04, 0x08, 0x4000),
+    Checksum::new(0x04, 0, 0x1000),
+    Checksum::new(0x04, 0, 0x4000),
+    Checksum::new(0x00, 0x04, 0x1000),
+    Checksum::new(0x08, 0x0C, 0x1000),
+    Checksum::new(0x14, 0, 0x1000),
 ];
 
-/// What sequence pages are probed for, in order (sequence-header).
-pub const SEQUENCE_CHECKSUMS: &[Checksum] = &[
-    convention("at 4 over 8..4096", 4, 8, 4096),
-    convention("at 4 over 0..4096", 4, 0, 4096),
-    convention("at 0 over 4..4096", 0, 4, 4096),
-    convention("at 8 over 12..4096", 8, 12, 4096),
-    convention("at 0x14 over 0..4096", 0x14, 0, 4096),
+/// Where else it may stand: any word of the first 128 bytes but those that are known to hold
+/// something else (header-units, header-branch, header-number, header-branches, header-new-id).
+pub const HEADER_CHECKSUM_PLACES: &[usize] = &[
+    0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x1C, 0x20, 0x24, 0x48, 0x4C, 0x50, 0x54, 0x58, 0x5C,
+    0x60, 0x64, 0x68, 0x6C, 0x70, 0x74, 0x78, 0x7C,
+];
+pub const HEADER_CHECKSUM_ENDS: &[End] = &[End::At(0x1000), End::At(0x4000), End::History];
+
+/// What sequence pages are probed for first, in order (sequence-header).
+pub const LIKELY_SEQUENCE_CHECKSUMS: &[Checksum] = &[
+    Checksum::new(4, 8, 0x1000),
+    Checksum::new(4, 0, 0x1000),
+    Checksum::new(0, 4, 0x1000),
+    Checksum::new(8, 12, 0x1000),
 ];
 
-impl Checksum {
-    /// Does it hold on these bytes?
-    pub fn holds(&self, bytes: &[u8]) -> bool {
-        let (from, until) = self.covers;
-        let stored = u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[self.at + i]));
-        let covered = &bytes[from..until];
-        let crc = match self.at.checked_sub(from) {
-            Some(inside) if self.at < until => checksum(covered, inside),
-            _ => crc32c::crc32c(covered),
-        };
-        crc == stored
-    }
-}
+/// The words of a sequence page's header. Numbers begin behind it (sequence-page).
+pub const SEQUENCE_CHECKSUM_PLACES: &[usize] = &[0, 4, 8];
+pub const SEQUENCE_CHECKSUM_ENDS: &[End] = &[End::At(0x1000)];

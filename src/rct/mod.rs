@@ -1,4 +1,4 @@
-//! The `.rct` file, Hyper-V's resilient change tracking: which 16 KB units were written since
+//! The `.rct` file, Hyper-V's resilient change tracking: which 16 KiB units were written since
 //! which id.
 //!
 //! Microsoft does not describe it. This is what is known, and how surely: `published` was read
@@ -10,7 +10,9 @@
 //!
 //! [`field`](crate::field) has the layout as a table, what is still open, and what would settle it.
 
+mod checksum;
 mod header;
+mod history;
 mod id;
 mod inspect;
 mod layout;
@@ -19,11 +21,12 @@ mod probe;
 mod table;
 
 pub use crate::fact::{Confidence, Fact};
+pub use checksum::Checksum;
 pub use header::{Branch, TableHeader};
 pub use id::RctId;
 pub use inspect::inspect;
 pub use layout::FACTS;
-pub(crate) use layout::unit_size;
+pub(crate) use layout::{UNIT, units};
 pub(crate) use probe::{HeaderCopy, Probe, probe};
 pub(crate) use table::NewerThan;
 
@@ -42,7 +45,6 @@ use uuid::Uuid;
 pub struct Tracking {
     file: Reader,
     header: TableHeader,
-    unit_size: u64,
 }
 
 /// Ids of one branch that a disk can answer for.
@@ -76,17 +78,19 @@ impl Tracking {
     /// [`ErrorKind::UntrustedTracking`] where no header is valid or the table is of a disk of
     /// another size; [`ErrorKind::Truncated`] where the file ends before its offset table does.
     pub fn open(path: impl AsRef<Path>, disk_size: u64) -> Result<Self> {
-        Self::read(Reader::open(&LocalStorage::new(), path.as_ref(), &Guard::default())?, disk_size)
+        Self::read(
+            Reader::open(&LocalStorage::new(), path.as_ref(), &Guard::default())?,
+            Some(disk_size),
+        )
     }
 
-    /// Opens a table whose disk is not at hand; its size is taken as that of its units.
+    /// Opens a table whose disk is not at hand, so that its size is not checked.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_alone(path: impl AsRef<Path>) -> Result<Self> {
         let file = Reader::open(&LocalStorage::new(), path.as_ref(), &Guard::default())?;
-        let units = TableHeader::read(&file)?.units;
-        Self::read(file, units.saturating_mul(layout::UNIT))
+        Self::read(file, None)
     }
 
     /// Opens the table beside a file of a chain; None where the file is not tracked.
@@ -97,20 +101,20 @@ impl Tracking {
         let (access, disk) = (chain.access(), &chain.files()[depth]);
         let Some(path) = companion(chain, depth, ".rct")? else { return Ok(None) };
         let file = Reader::open(&*access.storage, &path, &access.guard)?;
-        Self::read(file, disk.virtual_size()).map(Some)
+        Self::read(file, Some(disk.virtual_size())).map(Some)
     }
 
-    fn read(file: Reader, disk_size: u64) -> Result<Self> {
+    fn read(file: Reader, disk_size: Option<u64>) -> Result<Self> {
         let header = TableHeader::read(&file)?;
         let units = header.units;
-        let Some(unit_size) = layout::unit_size(units, disk_size) else {
+        if let Some(size) = disk_size.filter(|&size| layout::units(size) != units) {
             let message = format!(
-                "the table tracks {units} units, and a disk of {disk_size} bytes should have {}: the disk was \
+                "expected {} units of 16 KiB for a disk of {size} bytes, found a table of {units}: the disk was \
                  resized, or the table is another disk's; make a full backup",
-                disk_size.div_ceil(layout::UNIT)
+                layout::units(size)
             );
             return Err(file.error(ErrorKind::UntrustedTracking, message));
-        };
+        }
         let needed = layout::OFFSET_TABLE + layout::offset_pages(units) * layout::PAGE;
         if file.length() < needed {
             let message = format!(
@@ -119,7 +123,7 @@ impl Tracking {
             );
             return Err(file.error(ErrorKind::Truncated, message));
         }
-        Ok(Tracking { file, header, unit_size })
+        Ok(Tracking { file, header })
     }
 
     /// The path that it was opened with.
@@ -132,19 +136,19 @@ impl Tracking {
         &self.header
     }
 
-    /// How many bytes of the virtual disk a unit stands for.
+    /// How many bytes of the virtual disk a unit stands for: 16 KiB.
     pub fn unit_size(&self) -> u64 {
-        self.unit_size
+        layout::UNIT
     }
 
-    /// The numbers that ids of each branch may have, newest branch first.
+    /// The numbers of the ids that were created, of each branch, newest branch first.
     pub fn known(&self) -> impl Iterator<Item = (Uuid, RangeInclusive<u32>)> {
         self.header.numbers().rev()
     }
 
     /// Can this table answer for the id?
     pub fn knows(&self, id: RctId) -> bool {
-        self.header.knows(id)
+        self.header.resolves(id)
     }
 
     /// Have the two tables a part of the disk's history in common?
@@ -162,7 +166,7 @@ impl Tracking {
     /// # Errors
     /// What is wrong first, of kind [`ErrorKind::Corrupt`] where a page is.
     pub fn check(self: &Arc<Self>) -> Result<()> {
-        let end = self.header.units.saturating_mul(self.unit_size);
+        let end = self.header.units.saturating_mul(layout::UNIT);
         let (mut table, mut mask, mut at) = (NewerThan::new(self.clone(), 0), Mask::default(), 0);
         while at < end {
             table.mask(at, end, |_| true, &mut mask)?;

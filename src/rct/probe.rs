@@ -2,6 +2,7 @@
 //! facts against a real file looks at.
 
 use super::RctId;
+use super::checksum::{Checksum, SequenceChecksums, of_headers};
 use super::header::TableHeader;
 use super::layout::*;
 use crate::bytes::guid;
@@ -15,8 +16,8 @@ use std::collections::HashSet;
 pub(crate) struct HeaderCopy {
     pub offset: u64,
     pub signature: u32,
-    /// The first convention that holds.
-    pub checksum: Option<&'static str>,
+    /// The file's convention, where it holds on this copy.
+    pub checksum: Option<Checksum>,
     pub counter: u64,
     pub units: u64,
     pub id: RctId,
@@ -45,8 +46,8 @@ pub(crate) struct Probe {
     pub detailed: u64,
     /// Entries that name a page outside the file, inside the offset table, or twice.
     pub misplaced: u64,
-    /// The convention of the first sequence page, and on how many others it does not hold.
-    pub sequence_checksum: Option<&'static str>,
+    /// The convention of the sequence pages, and on how many of them it does not hold.
+    pub sequence_checksum: Option<Checksum>,
     pub sequence_failures: u64,
 }
 
@@ -65,11 +66,15 @@ pub(crate) fn probe(file: &Reader) -> Result<Probe> {
         found.first_page_zero =
             file.read_vec(0, PAGE as usize, "the first page")?.iter().all(|&byte| byte == 0);
     }
-    for (copy, offset) in HEADER_OFFSETS.into_iter().enumerate() {
+    let mut copies = [const { Vec::new() }; 2];
+    for (copy, offset) in copies.iter_mut().zip(HEADER_OFFSETS) {
         if file.length() >= offset + HEADER_BYTES as u64 {
-            let bytes = file.read_vec(offset, HEADER_BYTES, "a header of the tracking table")?;
-            found.headers.push(header(copy, offset, &bytes));
+            *copy = file.read_vec(offset, HEADER_BYTES, "a header of the tracking table")?;
         }
+    }
+    let checksum = of_headers([&copies[0], &copies[1]]);
+    for (copy, bytes) in copies.iter().enumerate().filter(|(_, bytes)| !bytes.is_empty()) {
+        found.headers.push(header(copy, bytes, checksum));
     }
     let units = found.current().map_or(0, |copy| copy.units);
     found.pages = if units == 0 { 0 } else { offset_pages(units) };
@@ -77,24 +82,24 @@ pub(crate) fn probe(file: &Reader) -> Result<Probe> {
     Ok(found)
 }
 
-fn header(copy: usize, offset: u64, bytes: &[u8]) -> HeaderCopy {
-    let checksum = HEADER_CHECKSUMS.iter().find(|sum| sum.holds(bytes));
+fn header(copy: usize, bytes: &[u8], checksum: Option<Checksum>) -> HeaderCopy {
+    let checksum = checksum.filter(|sum| sum.holds(bytes));
     HeaderCopy {
-        offset,
+        offset: HEADER_OFFSETS[copy],
         signature: LittleEndian::read_u32(&bytes[SIGNATURE_AT..]),
-        checksum: checksum.map(|sum| sum.name),
+        checksum,
         counter: LittleEndian::read_u64(&bytes[COUNTER_AT..]),
         units: LittleEndian::read_u64(&bytes[UNITS_AT..]),
         id: RctId::new(guid(&bytes[BRANCH_AT..]), LittleEndian::read_u32(&bytes[NUMBER_AT..])),
         branch_count: LittleEndian::read_u16(&bytes[BRANCH_COUNT_AT..]),
         new_id: bytes[NEW_ID_AT],
-        parsed: checksum.and_then(|sum| TableHeader::parse(bytes, copy, sum)),
+        parsed: checksum.and_then(|sum| TableHeader::parse(bytes, copy, &sum)),
     }
 }
 
 fn table(found: &mut Probe, file: &Reader, units: u64) -> Result<()> {
     let in_file = (file.length() / PAGE).saturating_sub(OFFSET_TABLE / PAGE);
-    let mut named = HashSet::new();
+    let mut pages = Sequences { named: HashSet::new(), checksums: SequenceChecksums::new() };
     for index in 0..found.pages.min(in_file) {
         let bytes = file.read_vec(OFFSET_TABLE + index * PAGE, PAGE as usize, "an offset page")?;
         found.signed += u64::from(LittleEndian::read_u32(&bytes) == OFFSET_SIGNATURE);
@@ -109,7 +114,7 @@ fn table(found: &mut Probe, file: &Reader, units: u64) -> Result<()> {
                 }
                 Err(_) => {
                     let page = u64::from(LittleEndian::read_i32(entry).unsigned_abs());
-                    sequence_page(found, file, page, &mut named)?;
+                    sequence_page(found, file, page, &mut pages)?;
                 }
             }
         }
@@ -122,28 +127,21 @@ fn table(found: &mut Probe, file: &Reader, units: u64) -> Result<()> {
     Ok(())
 }
 
-fn sequence_page(
-    found: &mut Probe,
-    file: &Reader,
-    page: u64,
-    named: &mut HashSet<u64>,
-) -> Result<()> {
+/// What has been seen of the sequence pages.
+struct Sequences {
+    named: HashSet<u64>,
+    checksums: SequenceChecksums,
+}
+
+fn sequence_page(found: &mut Probe, file: &Reader, page: u64, pages: &mut Sequences) -> Result<()> {
     found.detailed += 1;
     let first = OFFSET_TABLE / PAGE + found.pages;
-    if page < first || page >= file.length() / PAGE || !named.insert(page) {
+    if page < first || page >= file.length() / PAGE || !pages.named.insert(page) {
         found.misplaced += 1;
         return Ok(());
     }
     let bytes = file.read_vec(page * PAGE, PAGE as usize, "a sequence page")?;
-    let known = SEQUENCE_CHECKSUMS.iter().filter(|sum| sum.holds(&bytes)).map(|sum| sum.name);
-    match found.sequence_checksum {
-        Some(name) => {
-            found.sequence_failures += u64::from(!known.into_iter().any(|other| other == name));
-        }
-        None => {
-            found.sequence_checksum = known.into_iter().next();
-            found.sequence_failures += u64::from(found.sequence_checksum.is_none());
-        }
-    }
+    found.sequence_failures += u64::from(!pages.checksums.accept(&bytes));
+    found.sequence_checksum = pages.checksums.found();
     Ok(())
 }

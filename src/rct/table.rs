@@ -1,6 +1,7 @@
 //! The offset table and the sequence pages: a sequence number for every unit of the disk.
 
 use super::Tracking;
+use super::checksum::SequenceChecksums;
 use super::layout::*;
 use super::pages::PageSet;
 use crate::error::{Error, ErrorKind, Result};
@@ -8,10 +9,14 @@ use crate::extent::{Extent, Held, Layer, Rule};
 use crate::inspect::hex;
 use crate::mask::Mask;
 use byteorder::{ByteOrder, LittleEndian};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many pages are read at once where they follow one another.
 const PAGES_AT_ONCE: u64 = 16;
+
+/// Bytes of the disk that a unit, and a chunk of units, stand for.
+const UNIT_BYTES: u32 = UNIT as u32;
+const CHUNK_BYTES: u32 = UNIT_BYTES * PER_PAGE as u32;
 
 /// A cursor over a table: which units have a number greater than one. Asked in ascending
 /// order.
@@ -27,8 +32,8 @@ pub(crate) struct NewerThan {
 
 /// What all cursors of a query over one table have seen of it.
 struct Seen {
-    /// The convention that held on the first sequence page, and must hold on all.
-    checksum: OnceLock<&'static Checksum>,
+    /// The convention of the sequence pages, found on the first and required of all.
+    checksums: SequenceChecksums,
     /// Sequence pages that some chunk has named.
     named: Mutex<PageSet>,
 }
@@ -50,7 +55,7 @@ impl Pages {
 
     fn get(&self, page: u64) -> Option<&[u8]> {
         let at = page.checked_sub(self.first)?.checked_mul(PAGE)?;
-        self.bytes.get(at as usize..)?.get(..PAGE as usize)
+        self.bytes.get(usize::try_from(at).ok()?..)?.get(..PAGE as usize)
     }
 }
 
@@ -74,7 +79,7 @@ impl Entry {
 impl NewerThan {
     pub fn new(tracking: Arc<Tracking>, number: u32) -> Self {
         let named = Mutex::new(PageSet::new(tracking.file.guard()));
-        let seen = Arc::new(Seen { checksum: OnceLock::new(), named });
+        let seen = Arc::new(Seen { checksums: SequenceChecksums::new(), named });
         Self::cursor(tracking, number, seen, 0)
     }
 
@@ -155,16 +160,10 @@ impl NewerThan {
     }
 
     fn check_sequence_page(&self, bytes: &[u8], page: u64) -> Result<()> {
-        let bad = || self.tracking.bad_sequence_page(bytes, page);
-        let known = match self.seen.checksum.get() {
-            Some(known) => known,
-            None => {
-                let found = SEQUENCE_CHECKSUMS.iter().find(|sum| sum.holds(bytes));
-                let found = found.ok_or_else(bad)?;
-                self.seen.checksum.get_or_init(|| found)
-            }
-        };
-        if known.holds(bytes) { Ok(()) } else { Err(bad()) }
+        if self.seen.checksums.accept(bytes) {
+            return Ok(());
+        }
+        Err(self.tracking.bad_sequence_page(bytes, page, &self.seen.checksums))
     }
 
     /// The numbers of `count` units from `unit` on, of one chunk, whose page is loaded.
@@ -202,9 +201,8 @@ impl NewerThan {
 
 impl Layer for NewerThan {
     fn extent(&mut self, at: u64, limit: u64) -> Result<Extent> {
-        let unit_size = self.tracking.unit_size;
-        let until = limit.div_ceil(unit_size);
-        let (newer, mut end) = self.run(at / unit_size, until)?;
+        let until = units(limit);
+        let (newer, mut end) = self.run(at / UNIT, until)?;
         // Only a run that ends where its chunk does may go on.
         while end < until && end % PER_PAGE == 0 {
             let (next, further) = self.run(end, until)?;
@@ -214,20 +212,19 @@ impl Layer for NewerThan {
             end = further;
         }
         let held = if newer { Held::Data } else { Held::Absent };
-        Ok(Extent { end: limit.min(end * unit_size), held, file_offset: 0 })
+        Ok(Extent { end: limit.min(end * UNIT), held, file_offset: 0 })
     }
 
     /// The chunk in which `from` lies belongs to whoever asks about what is before.
     fn fork(&self, from: u64) -> Box<dyn Layer> {
-        let chunk = from.div_ceil(self.tracking.unit_size * PER_PAGE);
+        let chunk = from.div_ceil(CHUNK_BYTES.into());
         let (tracking, seen) = (self.tracking.clone(), self.seen.clone());
         Box::new(Self::cursor(tracking, self.number, seen, chunk))
     }
 
     /// The units of a chunk that has a sequence page, or uniform chunks up to one that has.
     fn mask(&mut self, at: u64, limit: u64, rule: Rule, mask: &mut Mask) -> Result<bool> {
-        let unit_size = self.tracking.unit_size;
-        let (unit, until) = (at / unit_size, limit.div_ceil(unit_size));
+        let (unit, until) = (at / UNIT, units(limit));
         let (chunk, until_chunk) = (unit / PER_PAGE, until.div_ceil(PER_PAGE));
         let (number, newer, older) = (self.number, rule(Held::Data), rule(Held::Absent));
         let is_set =
@@ -238,13 +235,13 @@ impl Layer for NewerThan {
                 let detailed =
                     |entry: &[u8; 4]| matches!(Entry::of(*entry), Entry::Detailed { .. });
                 let count = entries.iter().position(detailed).unwrap_or(entries.len());
-                mask.reset(chunk * PER_PAGE * unit_size, (PER_PAGE * unit_size) as u32);
+                mask.reset(chunk * u64::from(CHUNK_BYTES), CHUNK_BYTES);
                 mask.push_all(&entries[..count], is_set);
             }
             Entry::Detailed { page } => {
                 self.load(chunk, page, until_chunk)?;
                 let count = until.min((chunk + 1) * PER_PAGE) - unit;
-                mask.reset(unit * unit_size, unit_size as u32);
+                mask.reset(unit * UNIT, UNIT_BYTES);
                 mask.push_all(self.numbers(page, unit, count), is_set);
             }
         }
@@ -272,12 +269,15 @@ impl Tracking {
         ))
     }
 
-    fn bad_sequence_page(&self, bytes: &[u8], page: u64) -> Error {
+    fn bad_sequence_page(&self, bytes: &[u8], page: u64, sums: &SequenceChecksums) -> Error {
         let start = hex(&bytes[..64]);
+        let expected = match sums.found() {
+            Some(sum) => format!("{sum} as in the other pages"),
+            None => format!("one by any of {} conventions", sums.count()),
+        };
         let message = format!(
-            "the checksum of the sequence page at {:#x} does not hold, by none of the known conventions or not by \
-             the one of the other pages; make a full backup. It begins {start}; if Windows wrote this file, please report what \
-             `vhdx-rct inspect` says of it",
+            "the checksum of the sequence page at {:#x} does not hold: expected {expected}; make a full backup. It \
+             begins {start}; if Windows wrote this file, please report what `vhdx-rct inspect` says of it",
             page * PAGE
         );
         self.file.error(ErrorKind::Corrupt, message)

@@ -94,8 +94,15 @@ fn a_host_that_agrees_confirms_what_it_can() {
     assert_eq!((report.origin, report.cases, report.answers), (Origin::HandMade, 1, 2));
     assert_eq!(report.failed_steps, ["none, a step: that failed"]);
     assert_eq!(names(&report, "rct", Verdict::Contradicted), [""; 0]);
-    let open =
-        ["header-counter", "header-new-id", "branch-size", "branch-fields", "preserved", "lazy"];
+    let open = [
+        "header-counter",
+        "header-new-id",
+        "branch-size",
+        "branch-fields",
+        "consistent-history",
+        "preserved",
+        "lazy",
+    ];
     assert_eq!(names(&report, "rct", Verdict::Open), open);
     assert_eq!(
         names(&report, "rct", Verdict::Confirmed).len(),
@@ -148,19 +155,27 @@ const SPOILT: &[(&str, bool, &[&str], Spoil)] = &[
         headers(table, 0x40, &9_u32.to_le_bytes());
     }),
     // A branch that the host does not know; the history's last one is another, too.
-    ("another branch in the header", false, &["header-branch", "branch-size"], |table, _| {
-        headers(table, 0x30, &[7; 16]);
-    }),
+    (
+        "another branch in the header",
+        false,
+        &["header-branch", "branch-size", "consistent-history", "resolve"],
+        |table, _| headers(table, 0x30, &[7; 16]),
+    ),
+    (
+        "units of another size",
+        false,
+        &["header-units", "unit-size", "header-places"],
+        |table, _| {
+            headers(table, 0x28, &(SIZE >> 16).to_le_bytes());
+        },
+    ),
     ("a flag that is none", false, &["header-new-id"], |table, _| headers(table, 0x46, &[2])),
     ("no branches at all", false, &["header-branches"], |table, _| headers(table, 0x44, &[0, 0])),
     (
         "a branch that begins later than now",
         false,
-        &["branch-fields", "resolve"],
-        |table, answers| {
-            headers(table, 0x1000 + 16, &77_u32.to_le_bytes());
-            answers.truncate(2);
-        },
+        &["branch-fields", "consistent-history"],
+        |table, _| headers(table, 0x1000 + 16, &77_u32.to_le_bytes()),
     ),
     ("no checksum that is known", false, &["header-checksum"], |table, _| {
         put(table, 0x1004, &[1, 2, 3, 4]);

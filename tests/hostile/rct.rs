@@ -10,7 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 use vhdx_rct::source::{SliceSource, Source};
 use vhdx_rct::{ChangeQuery, Limit, RctId};
-use vhdx_rct_fixtures::rct::{Checksum, HEADERS, OFFSET_TABLE, RctBuilder, fix_checksum, patch};
+use vhdx_rct_fixtures::rct::{
+    Checksum, Convention, HEADERS, OFFSET_TABLE, RctBuilder, Until, fix_checksum, patch,
+};
+use vhdx_rct_fixtures::rng::Rng;
 use vhdx_rct_fixtures::vhdx::{MB, VhdxBuilder};
 
 /// Three chunks of units.
@@ -89,7 +92,8 @@ fn the_gallery() {
     }
 }
 
-/// 511 branches that all begin with 2^32 - 1, and a current number of 0.
+/// 511 branches that contradict one another and the current number: none of them is answered
+/// for, and the current branch, which is none of them, is.
 #[test]
 fn branches_that_contradict_one_another() {
     for (first, number) in [(u32::MAX, 0_u32), (0, u32::MAX), (u32::MAX, u32::MAX), (1, 0)] {
@@ -103,9 +107,57 @@ fn branches_that_contradict_one_another() {
         });
         let source = SliceSource(table);
         let (ask, known) = (query(source.clone()), query(source));
-        assert!(bounded("a query", MEMORY, || ask.run()).is_err());
+        for i in [0, 1, 510] {
+            let mut branch = [0; 16];
+            branch[..2].copy_from_slice(&(i as u16).to_le_bytes());
+            let old = Limit::Rct(RctId::new(uuid::Uuid::from_bytes_le(branch), first));
+            let ask = ask.clone().since(old);
+            must_fail("an old id", bounded("a query", MEMORY, || ask.run()), UNKNOWN_ID);
+        }
+        let answer = bounded("a query", MEMORY, || ask.run()).unwrap();
+        assert_eq!(answer.ranges, ranges(&[10 << 14..20 << 14, 2000 << 14..2001 << 14]));
         let known = bounded("known ids", MEMORY, move || known.known_ids()).unwrap();
-        assert!(known.len() <= 511);
+        assert_eq!(known.len(), 1);
+        assert_eq!((known[0].branch, known[0].last), (id().branch, number));
+    }
+}
+
+/// A sequence page that was never written says that nothing changed, and a raw CRC of zeros is
+/// zero: it is refused, whether other pages have decided for a convention or not.
+#[test]
+fn rejects_sequence_pages_of_zeros() {
+    for (raw, at) in [(true, 0), (true, 4), (true, 8), (false, 4)] {
+        let convention = Convention { at, zeroed: true, until: Until::Page, raw };
+        for pages in [&[0, 1, 2][..], &[0], &[1], &[2]] {
+            let table = table().sequence_checksum(Checksum::Any(convention));
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("table");
+            let placement = table.write(&path).unwrap();
+            for page in pages {
+                patch(&path, placement.sequence_pages[page], &[0; 4096]).unwrap();
+            }
+            let bytes = std::fs::read(&path).unwrap();
+            let answer = bounded("zeros", MEMORY, || query(SliceSource(bytes)).run());
+            must_fail("zeros", answer, CORRUPT);
+        }
+    }
+}
+
+/// Probing takes about as long whatever the headers hold.
+#[test]
+fn probing_headers_is_bounded() {
+    let mut rng = Rng::new(1);
+    for _ in 0..20 {
+        let table = bytes(|path| {
+            for header in HEADERS {
+                let junk: Vec<u8> = (0..0x800).flat_map(|_| rng.next_u64().to_le_bytes()).collect();
+                patch(path, header, &junk).unwrap();
+                // A count that makes a history as long as can be.
+                patch(path, header + 0x44, &511_u16.to_le_bytes()).unwrap();
+            }
+        });
+        let answer = bounded("probing", MEMORY, || query(SliceSource(table)).run());
+        must_fail("probing", answer, UNTRUSTED);
     }
 }
 

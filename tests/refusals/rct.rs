@@ -19,6 +19,10 @@ const SIZE: u64 = 4 << 20;
 const OLD: Uuid = Uuid::from_u128(0x0001);
 const NEW: Uuid = Uuid::from_u128(0x0002);
 
+/// Disks that grew or shrank by a power of two: their units are not taken for larger or smaller
+/// ones.
+const RESIZED: [u64; 6] = [SIZE / 4, SIZE / 2, SIZE * 2, SIZE * 4, SIZE * 32, SIZE * 64];
+
 /// The branch of ids 0 to 4, then that of ids 5 to 9; one write since 7.
 fn table() -> RctBuilder {
     let branches =
@@ -54,8 +58,7 @@ fn ids_that_a_disk_does_not_know() {
     let files = Memory::default().with(DISK, Image::new(&single()).bytes);
     let id = RctId::new(NEW, 7);
     must_refuse(query(files, DISK, Limit::Rct(id)).run(), TRACKING_OFF, DISK, &["tracking"]);
-    let unknown =
-        [(Uuid::nil(), 7), (Uuid::max(), 7), (OLD, 5), (NEW, 4), (NEW, 10), (NEW, u32::MAX)];
+    let unknown = [(Uuid::nil(), 7), (Uuid::max(), 7), (OLD, 5), (NEW, 10), (NEW, u32::MAX)];
     for (branch, number) in unknown {
         let id = RctId::new(branch, number);
         let answer = ask(Image::new(&single()), bytes(&table(), |_, _| {}), id, false);
@@ -66,11 +69,66 @@ fn ids_that_a_disk_does_not_know() {
 #[test]
 fn ids_that_a_disk_knows() {
     for (branch, number, expected) in
-        [(OLD, 0, 2), (OLD, 4, 1), (NEW, 5, 1), (NEW, 8, 0), (NEW, 9, 0)]
+        // An id of the current branch needs no boundary.
+        [
+            (OLD, 0, 2),
+            (OLD, 4, 1),
+            (NEW, 5, 1),
+            (NEW, 8, 0),
+            (NEW, 9, 0),
+            (NEW, 0, 2),
+            (NEW, 4, 1),
+        ]
     {
         let id = RctId::new(branch, number);
         let answer = ask(Image::new(&single()), bytes(&table(), |_, _| {}), id, false);
         assert_eq!(answer.unwrap().ranges.len(), expected, "{id}");
+    }
+}
+
+/// Histories that make no sense with the current id, or that a reader who is wrong about their
+/// order or their fields would see: nothing is known of an older branch, and an id of the
+/// current one needs no history.
+#[test]
+fn refuses_older_branches_of_an_inconsistent_history() {
+    const OTHER: Uuid = Uuid::from_u128(0x0003);
+    let histories: [(&str, &[(Uuid, u32)]); 9] = [
+        ("newest first", &[(NEW, 5), (OLD, 0)]),
+        ("without the current branch", &[(OLD, 0)]),
+        ("ended by another branch", &[(OLD, 0), (NEW, 5), (OTHER, 7)]),
+        ("last numbers instead of first ones", &[(OLD, 4), (NEW, 9)]),
+        ("beginning after 0", &[(OLD, 1), (NEW, 5)]),
+        ("falling", &[(OLD, 0), (OTHER, 7), (NEW, 5)]),
+        ("beginning after the current number", &[(OLD, 0), (NEW, 10)]),
+        ("an older branch twice", &[(OLD, 0), (OTHER, 3), (OLD, 4), (NEW, 5)]),
+        ("all zero", &[(Uuid::nil(), 0), (Uuid::nil(), 0)]),
+    ];
+    for (name, history) in histories {
+        let branch = |&(guid, first): &(Uuid, u32)| Branch { guid, first, limit: u32::MAX };
+        let builder = table().branches(history.iter().map(branch).collect(), 9);
+        let table = bytes(&builder, |path, _| on_both_headers(path, 0x30, &NEW.to_bytes_le()));
+        let ask = |guid, number| {
+            ask(Image::new(&single()), table.clone(), RctId::new(guid, number), false)
+        };
+        eprintln!("{name}");
+        for number in 0..=9 {
+            must_refuse(ask(OLD, number), UNKNOWN_ID, DISK, &[]);
+            assert!(ask(NEW, number).is_ok());
+        }
+        assert_eq!(ask(NEW, 7).unwrap().ranges, changes(&[3 << 14..5 << 14]));
+        must_refuse(ask(NEW, 10), UNKNOWN_ID, DISK, &[]);
+    }
+}
+
+/// Which of its two lives an id of the current branch is from nobody can tell.
+#[test]
+fn refuses_a_current_branch_that_the_history_has_twice() {
+    let history =
+        [(NEW, 0), (OLD, 3), (NEW, 5)].map(|(guid, first)| Branch { guid, first, limit: u32::MAX });
+    let table = bytes(&table().branches(history.into(), 9), |_, _| {});
+    for (guid, number) in [(NEW, 1), (NEW, 7), (OLD, 3)] {
+        let id = RctId::new(guid, number);
+        must_refuse(ask(Image::new(&single()), table.clone(), id, false), UNKNOWN_ID, DISK, &[]);
     }
 }
 
@@ -83,10 +141,11 @@ fn tables_that_cannot_be_trusted() {
         TABLE,
         &["checksum"],
     );
-    for size in [SIZE - (1 << 20), SIZE + (1 << 20), SIZE * 300] {
+    let others = [SIZE - (1 << 20), SIZE + (1 << 20), SIZE * 300];
+    for size in others.into_iter().chain(RESIZED) {
         let other = RctBuilder::new(size);
         let units = size.div_ceil(16 << 10).to_string();
-        must_refuse(ask_clean(plain(&other)), UNTRUSTED, TABLE, &[&units]);
+        must_refuse(ask_clean(plain(&other)), UNTRUSTED, TABLE, &["256", &units, "resized"]);
     }
     for count in [0_u16, 512, 0x8000, u16::MAX] {
         let counted = bytes(&table(), |path, _| on_both_headers(path, 0x44, &count.to_le_bytes()));

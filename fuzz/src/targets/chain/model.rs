@@ -123,10 +123,7 @@ fn tracked(table: &Table, size: u64, model: &Model, rng: &mut Rng) -> Tracked {
     let parent = model.tracked.last().and_then(Option::as_ref);
     let mut tracked = match parent.filter(|_| !table.anew && model.size() == size) {
         Some(parent) => parent.child(seed),
-        None => {
-            let units = [16 << 10, 4 << 10, 64 << 10, 1 << 20];
-            Tracked::with_unit_size(size, units[usize::from(table.unit) % 4], seed)
-        }
+        None => Tracked::new(size, seed),
     };
     for event in table.events.iter().take(24) {
         match event {

@@ -60,7 +60,6 @@ pub enum Block {
 pub struct Table {
     /// Does not keep the parent's ids.
     pub anew: bool,
-    pub unit: u8,
     pub layout: u8,
     pub events: Vec<Event>,
 }

@@ -61,7 +61,7 @@ pub fn header_json(table: &Tracking) -> Value {
         "UnitSize": table.unit_size(),
         "CurrentId": header.current,
         "Counter": header.counter,
-        "Checksum": header.checksum,
+        "Checksum": header.checksum.to_string(),
         "Branches": branches,
     })
 }
