@@ -158,7 +158,9 @@ fn validate(file: &Reader, header: &Header) -> Result<()> {
     let (offset, length) = (header.log_offset, header.log_length);
     let aligned = offset % MB == 0 && length % MB == 0;
     let placed = offset >= HEADER_SECTION && offset.checked_add(length).is_some();
-    if !aligned || !placed || (dirty && length == 0) {
+    // A file whose log was never used need not have one.
+    let none = !dirty && (offset, length) == (0, 0);
+    if !none && (!aligned || !placed || (dirty && length == 0)) {
         return Err(file.error(
             ErrorKind::Corrupt,
             format!(

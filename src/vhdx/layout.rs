@@ -52,6 +52,9 @@ pub const INCOMPLETE_FILE: Uuid = uuid!("71CC85F0-1B69-4E28-9558-C3BF83AE75D3");
 /// The label area of a disk for persistent memory; says nothing about blocks.
 pub const PMEM_LABEL_AREA: Uuid = uuid!("10E1AE8A-4B7E-4169-A40F-CD70DE928393");
 
+/// The geometry that old firmware is told; says nothing about blocks.
+pub const CHS_PARAMETERS: Uuid = uuid!("DA02D7BC-3D3A-423C-AC88-2A36AB21479B");
+
 /// The parent locator type that this format defines (2.6.2.6.1).
 pub const VHDX_LOCATOR_TYPE: Uuid = uuid!("B04AEFB7-D19E-4A81-B789-25B8E9445913");
 

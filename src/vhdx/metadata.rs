@@ -40,7 +40,7 @@ struct Item {
     is_required: bool,
 }
 
-const KNOWN: [Uuid; 8] = [
+const KNOWN: [Uuid; 9] = [
     FILE_PARAMETERS,
     VIRTUAL_DISK_SIZE,
     VIRTUAL_DISK_ID,
@@ -49,6 +49,7 @@ const KNOWN: [Uuid; 8] = [
     PARENT_LOCATOR,
     INCOMPLETE_FILE,
     PMEM_LABEL_AREA,
+    CHS_PARAMETERS,
 ];
 
 impl Metadata {
@@ -87,10 +88,10 @@ impl Metadata {
             ));
         }
         let whole_sectors = virtual_size % u64::from(logical_sector_size) == 0;
-        if !whole_sectors || virtual_size == 0 || virtual_size > MAX_VIRTUAL_SIZE {
+        if !whole_sectors || virtual_size > MAX_VIRTUAL_SIZE {
             return corrupt(format!(
-                "the virtual disk size should be a multiple of {logical_sector_size} bytes, above 0 and at most \
-                 64 TB, and is {virtual_size} bytes"
+                "the virtual disk size should be a multiple of {logical_sector_size} bytes, at most 64 TB, \
+                 and is {virtual_size} bytes"
             ));
         }
         Ok(())
@@ -105,6 +106,7 @@ impl Metadata {
 struct Items<'a> {
     file: &'a Reader,
     region: &'a Region,
+    /// The system items; a user's may have the same id and is none of them.
     by_id: HashMap<Uuid, Item>,
 }
 
@@ -187,13 +189,16 @@ fn validate(file: &Reader, region: &Region, item: &Item) -> Result<()> {
         );
         return Err(file.error(ErrorKind::UnknownRequired, message));
     }
-    // An empty item has no place (2.6.1.2).
     let inside = u64::from(offset) + u64::from(length) <= region.length;
     let behind_table = offset as usize >= METADATA_TABLE_BYTES;
-    if length > 0 && (!inside || !behind_table || length > MAX_ITEM_BYTES) {
+    let well_placed = match length {
+        0 => offset == 0,
+        _ => inside && behind_table && length <= MAX_ITEM_BYTES,
+    };
+    if !well_placed {
         let message = format!(
             "metadata item {id} has {length} bytes at {offset:#x} of its region; it should have at most 1 MB, \
-             begin behind the 64 KB of the table and end within the region's {:#x} bytes",
+             begin behind the 64 KB of the table and end within the region's {:#x} bytes, or be empty at 0",
             region.length
         );
         return Err(file.error(ErrorKind::MetadataCorrupt, message));

@@ -40,6 +40,8 @@ fn headers_and_lengths() {
         ("a byte more than whole megabytes", Image::new(&single().trailing(1))),
         ("half a megabyte more", Image::new(&single().trailing(MB / 2 + 1))),
         ("a log version without a log", edited(single(), |i| i.headers(64, [9, 0]))),
+        ("no place for a log", edited(single(), |i| i.headers(68, [0; 12]))),
+        ("a place for a log of no length", edited(single(), |i| i.headers(68, [0; 4]))),
         (
             "a creator that is no text",
             edited(single(), |i| i.put(8, [0x00, 0xD8, 0xFF, 0xFF, 0xFF])),
@@ -73,13 +75,16 @@ fn regions() {
 #[test]
 fn metadata_items() {
     let odd = |flags| Image::new(&single().extra_metadata(ODD, &[1; 9], flags));
-    let user_size = single().extra_metadata(ids::VIRTUAL_DISK_SIZE, &[0xFF; 8], 1);
+    let geometry =
+        |flags| Image::new(&single().extra_metadata(ids::CHS_PARAMETERS, &[9; 8], flags));
     must_read_each([
         ("an unknown item", odd(0)),
         ("a user's item", odd(1)),
         ("an item of the disk", odd(2)),
-        ("a user's item of a known name", Image::new(&user_size)),
+        ("a geometry", geometry(0)),
+        ("a geometry of the disk that is required", geometry(2 | 4)),
         ("an empty item", Image::new(&single().extra_metadata(ODD, &[], 0))),
+        ("a user's empty item", Image::new(&single().extra_metadata(ODD, &[], 1))),
         ("a label area", Image::new(&single().extra_metadata(ids::PMEM_LABEL_AREA, &[7; 99], 0))),
         ("a large item", Image::new(&single().extra_metadata(ODD, &vec![1; 1 << 20], 0))),
     ]);

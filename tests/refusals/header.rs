@@ -106,6 +106,18 @@ fn where_a_full_log_lies() {
     refuse_each(&Image::new(&single()), &cases, ask_single);
 }
 
+/// An empty log may have no place at all, but no half of one.
+#[test]
+fn where_an_empty_log_lies() {
+    let cases = [
+        case("a length at 0", |i| offset(i, 0), CORRUPT, &["0x0", "0x100000 bytes"]),
+        case("at 512", |i| (length(i, 0), offset(i, 512)).1, CORRUPT, &["0x200"]),
+        case("of 4096 bytes", |i| (offset(i, 0), length(i, 4096)).1, CORRUPT, &["0x1000 bytes"]),
+        case("in the header section", |i| offset(i, MB / 2), CORRUPT, &["0x80000"]),
+    ];
+    refuse_each(&Image::new(&single()), &cases, ask_single);
+}
+
 fn offset(image: &mut Image, offset: u64) {
     image.headers(LOG_OFFSET, offset.to_le_bytes());
 }

@@ -71,11 +71,22 @@ fn places_of_items() {
             &["4294967295"],
         ),
         case("too short", |i| set(i, SIZE, LENGTH, 4), METADATA_CORRUPT, &["4", "8"]),
-        case("empty", |i| set(i, SIZE, LENGTH, 0), METADATA_CORRUPT, &["0"]),
+        case("empty", empty, METADATA_CORRUPT, &["virtual disk size", "has 0"]),
+        case(
+            "empty, and not at 0",
+            |i| set(i, SIZE, LENGTH, 0),
+            METADATA_CORRUPT,
+            &["2fa54224", "0 bytes", "empty at 0"],
+        ),
         case("overlapping", overlap, METADATA_CORRUPT, &["overlap"]),
         case("twice", twice, METADATA_CORRUPT, &["twice", "2fa54224"]),
     ];
     refuse_each(&Image::new(&single()), &cases, ask_single);
+}
+
+fn empty(image: &mut Image) {
+    set(image, ids::VIRTUAL_DISK_SIZE, LENGTH, 0);
+    set(image, ids::VIRTUAL_DISK_SIZE, OFFSET, 0);
 }
 
 /// The disk's id begins inside its size.
@@ -128,6 +139,27 @@ fn unknown_and_telling_items() {
         let unfinished = Image::new(&single().extra_metadata(ids::INCOMPLETE_FILE, &[0; 8], flags));
         must_refuse(ask_single(unfinished), IN_USE, DISK, &["creation"]);
     }
+}
+
+/// An item's name counts together with whose it is: a user's stands in for no system item, and
+/// says nothing that a system item of its name would say.
+#[test]
+fn users_items_with_names_of_system_items() {
+    const USER: u32 = 1;
+    let user = |flags| single().extra_metadata(ids::VIRTUAL_DISK_SIZE, &[0xFF; 8], flags);
+    let cases = [
+        case("instead", |i| set(i, ids::LOGICAL_SECTOR_SIZE, FLAGS, 1), METADATA_CORRUPT, &["no"]),
+        case(
+            "instead, and required",
+            |i| set(i, ids::LOGICAL_SECTOR_SIZE, FLAGS, REQUIRED | 1),
+            UNKNOWN_PART,
+            &["8141bf1d"],
+        ),
+    ];
+    refuse_each(&Image::new(&single()), &cases, ask_single);
+    must_refuse(ask_single(Image::new(&user(USER | REQUIRED))), UNKNOWN_PART, DISK, &["2fa54224"]);
+    let twice = user(USER).extra_metadata(ids::VIRTUAL_DISK_SIZE, &[1; 8], USER);
+    must_refuse(ask_single(Image::new(&twice)), METADATA_CORRUPT, DISK, &["twice", "2fa54224"]);
 }
 
 #[test]
