@@ -26,7 +26,7 @@ impl BatShape {
         let entries = if metadata.has_parent() {
             bitmap_blocks * (chunk_ratio + 1)
         } else {
-            payload_blocks + (payload_blocks - 1) / chunk_ratio
+            payload_blocks + payload_blocks.saturating_sub(1) / chunk_ratio
         };
         BatShape { chunk_ratio, payload_blocks, bitmap_blocks, entries }
     }
@@ -72,11 +72,11 @@ impl Payload {
     }
 }
 
-/// A sector bitmap block's place; None where it is not present.
+/// A sector bitmap block's place; None where it is not present. State 7 is read as 6.
 pub(crate) fn parse_bitmap(entry: u64) -> Result<Option<u64>, BadEntry> {
     match entry & BAT_STATE {
         0 => Ok(None),
-        6 => Ok(Some(entry & BAT_OFFSET)),
+        6 | 7 => Ok(Some(entry & BAT_OFFSET)),
         _ => Err(BadEntry("has a state that sector bitmap blocks do not have")),
     }
 }

@@ -2,12 +2,13 @@
 //! both copies of what is kept twice, log entries that were not replayed.
 
 use super::Vhdx;
-use super::bat::Payload;
+use super::bat::{self, BadEntry, Payload};
 use super::header::CopyState;
 use super::layout::*;
 use super::parts::Slot;
 use crate::error::Result;
 use bitvec::vec::BitVec;
+use std::mem::take;
 
 /// Findings behind this many are only counted.
 const MAX_FINDINGS: usize = 100;
@@ -50,18 +51,15 @@ impl Vhdx {
         let used = self.file.length().div_ceil(MB);
         self.file.guard().need(used / 8, "the map of used blocks")?;
         let mut used: BitVec = BitVec::repeat(false, used as usize);
-        let mut partial_without_bitmap = None;
+        let mut needed = false;
         report.entries = self.shape.entries;
         self.each_entry(|slot, entry| {
             match slot {
                 Slot::Bitmap(chunk) => {
-                    let partial = partial_without_bitmap.take();
-                    self.check_bitmap(entry, chunk, partial, &mut used, &mut report);
+                    self.check_bitmap(entry, chunk, take(&mut needed), &mut used, &mut report);
                 }
                 Slot::Payload(block) => {
-                    if self.check_payload(entry, block, &mut used, &mut report) {
-                        partial_without_bitmap = Some(block);
-                    }
+                    needed |= self.check_payload(entry, block, &mut used, &mut report);
                 }
             }
             Ok(())
@@ -91,23 +89,28 @@ impl Vhdx {
         used: &mut BitVec,
         report: &mut CheckReport,
     ) -> bool {
+        let partial = matches!(Payload::parse(entry), Ok(Payload::Partial(_)));
         match self.payload(entry, block) {
             Err(error) => report.add(error.to_string()),
             Ok(Payload::Full(offset) | Payload::Partial(offset)) => {
                 report.payload_blocks += 1;
-                let length = self.metadata.block_size.into();
+                let length = self.used_bytes(block);
                 claim(offset, length, &format!("block {block}"), used, report);
+                if partial && !self.metadata.has_parent() {
+                    let what = "is partially present, and the file has no parent; it is read as fully present";
+                    report.add(self.bad_entry(entry, "block", block, BadEntry(what)).to_string());
+                }
             }
             Ok(_) => {}
         }
-        matches!(Payload::parse(entry), Ok(Payload::Partial(_)))
+        partial
     }
 
     fn check_bitmap(
         &self,
         entry: u64,
         chunk: u64,
-        partial: Option<u64>,
+        needed: bool,
         used: &mut BitVec,
         report: &mut CheckReport,
     ) {
@@ -115,18 +118,15 @@ impl Vhdx {
             return; // means nothing in a file without a parent
         }
         match self.bitmap(entry, chunk) {
-            Err(error) => report.add(error.to_string()),
-            Ok(Some(offset)) => {
+            Ok(offset) => {
                 report.bitmap_blocks += 1;
                 claim(offset, BITMAP_BLOCK, &format!("sector bitmap {chunk}"), used, report);
             }
-            Ok(None) => {
-                if let Some(block) = partial {
-                    report.add(format!(
-                        "block {block} is partially present, and sector bitmap {chunk} is missing"
-                    ));
-                }
+            // Where no block needs it, only one that is said to be there has to be right.
+            Err(error) if needed || matches!(bat::parse_bitmap(entry), Ok(Some(_))) => {
+                report.add(error.to_string());
             }
+            Err(_) => {}
         }
     }
 }
@@ -134,7 +134,7 @@ impl Vhdx {
 /// Marks a block's megabytes as used; a finding where one was used before.
 fn claim(offset: u64, length: u64, name: &str, used: &mut BitVec, report: &mut CheckReport) {
     let first = (offset / MB) as usize;
-    let last = (first + (length / MB) as usize).min(used.len());
+    let last = first + length.div_ceil(MB) as usize;
     let Some(mine) = used.get_mut(first..last) else { return };
     if mine.any() {
         report.add(format!("{name} at {offset:#x} shares bytes with another block"));

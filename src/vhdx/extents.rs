@@ -2,7 +2,7 @@
 //! present blocks its sector bitmaps, read in windows.
 
 use super::Vhdx;
-use super::bat::{BadEntry, Payload};
+use super::bat::Payload;
 use super::bitmap;
 use super::layout::*;
 use crate::error::Result;
@@ -147,10 +147,7 @@ impl Extents {
         let mut bytes = [0; BAT_ENTRY as usize];
         vhdx.file.read(&mut bytes, vhdx.regions.bat.offset + index * BAT_ENTRY, "the BAT")?;
         let entry = u64::from_le_bytes(bytes);
-        let place = vhdx.bitmap(entry, chunk)?.ok_or_else(|| {
-            let bad = BadEntry("is not present, though a block of its chunk is partially present");
-            vhdx.bad_entry(entry, "sector bitmap", chunk, bad)
-        })?;
+        let place = vhdx.bitmap(entry, chunk)?;
         self.chunk = Some((chunk, place));
         Ok(place)
     }

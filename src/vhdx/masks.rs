@@ -103,7 +103,8 @@ impl States {
         let entry = u64::from_le_bytes(entry);
         match entry & BAT_STATE {
             0..=3 => true,
-            FULL => self.safe.contains(&(entry & BAT_OFFSET)) || vhdx.payload(entry, block).is_ok(),
+            FULL if self.safe.contains(&(entry & BAT_OFFSET)) => true,
+            FULL | PARTIAL => matches!(vhdx.payload(entry, block), Ok(Payload::Full(_))),
             _ => false,
         }
     }
@@ -142,12 +143,14 @@ fn reported_states(rule: Rule, child: bool) -> u64 {
         .iter()
         .enumerate()
         .map(|(state, payload)| u64::from(rule(held(*payload, child))) << state);
-    bits.sum::<u64>() | u64::from(rule(Held::Data)) << FULL
+    // Only in a file without a parent is a block of state 7 looked at here.
+    let data = u64::from(rule(Held::Data));
+    bits.sum::<u64>() | data << FULL | data << PARTIAL
 }
 
 impl Vhdx {
     /// Offsets at which a payload block certainly has its place: behind everything that is no
-    /// block, and so that it ends inside the file.
+    /// block, and so that all of it is inside the file, as only the disk's last need not be.
     fn plainly_placed(&self) -> RangeInclusive<u64> {
         let behind = self.regions.all.last().map_or(HEADER_SECTION, |region| region.end());
         let last = self.file.length().checked_sub(self.metadata.block_size.into());

@@ -210,29 +210,34 @@ impl Vhdx {
         self.file.error(ErrorKind::Changed, message.into())
     }
 
-    /// A payload block's state, checked against the file.
+    /// A payload block's state, checked against the file. Without a parent, a partially
+    /// present block is read as a fully present one.
     fn payload(&self, entry: u64, block: u64) -> Result<Payload> {
-        let payload =
-            Payload::parse(entry).map_err(|bad| self.bad_entry(entry, "block", block, bad))?;
-        let offset = match payload {
-            Payload::Full(offset) => offset,
-            Payload::Partial(offset) if self.metadata.has_parent() => offset,
-            Payload::Partial(_) => {
-                let bad = BadEntry("is partially present, as only a differencing file's can be");
-                return Err(self.bad_entry(entry, "block", block, bad));
-            }
-            _ => return Ok(payload),
+        let bad_entry = |bad| self.bad_entry(entry, "block", block, bad);
+        let payload = match Payload::parse(entry).map_err(bad_entry)? {
+            Payload::Partial(offset) if !self.metadata.has_parent() => Payload::Full(offset),
+            payload => payload,
         };
-        self.check_place(offset, self.metadata.block_size.into())
-            .map_err(|bad| self.bad_entry(entry, "block", block, bad))?;
+        if let Payload::Full(offset) | Payload::Partial(offset) = payload {
+            self.check_place(offset, self.used_bytes(block)).map_err(bad_entry)?;
+        }
         Ok(payload)
     }
 
-    /// Where a chunk's sector bitmap lies, checked against the file; None where not present.
-    fn bitmap(&self, entry: u64, chunk: u64) -> Result<Option<u64>> {
-        let place = bat::parse_bitmap(entry).and_then(|place| match place {
-            Some(offset) => self.check_place(offset, layout::BITMAP_BLOCK).map(|()| place),
-            None => Ok(None),
+    /// How much of a block the disk uses: all of it, or as far as the disk reaches. The file
+    /// may end, or go on with something else, where the disk does.
+    fn used_bytes(&self, block: u64) -> u64 {
+        let block_size = u64::from(self.metadata.block_size);
+        block_size.min(self.metadata.virtual_size - block * block_size)
+    }
+
+    /// Where the sector bitmap of a chunk lies that has a partially present block, checked
+    /// against the file.
+    fn bitmap(&self, entry: u64, chunk: u64) -> Result<u64> {
+        let place = bat::parse_bitmap(entry).and_then(|place| {
+            let missing = "is not present, though a block of its chunk is partially present";
+            let offset = place.ok_or(BadEntry(missing))?;
+            self.check_place(offset, layout::BITMAP_BLOCK).map(|()| offset)
         });
         place.map_err(|bad| self.bad_entry(entry, "sector bitmap", chunk, bad))
     }

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::range::ByteRange;
 use crate::source::Window;
 use byteorder::{ByteOrder, LittleEndian};
+use std::mem::take;
 
 /// A block that the BAT places in the file.
 pub(crate) enum Block {
@@ -47,22 +48,26 @@ impl Vhdx {
         Ok(parts)
     }
 
-    /// Tells every block that the BAT places in the file, in the BAT's order.
+    /// Tells every block that the BAT places in the file, as far as the disk uses it, in the
+    /// BAT's order. What is wrong with a sector bitmap that no block needs is not looked at.
     pub(crate) fn blocks(&self, mut tell: impl FnMut(Block) -> Result<()>) -> Result<()> {
+        let mut needed = false;
         self.each_entry(|slot, entry| match slot {
             // Means nothing in a file without a parent.
             Slot::Bitmap(_) if !self.metadata.has_parent() => Ok(()),
-            Slot::Bitmap(chunk) => match self.bitmap(entry, chunk)? {
-                Some(offset) => tell(Block::Bitmap(ByteRange { offset, length: BITMAP_BLOCK })),
-                None => Ok(()),
+            Slot::Bitmap(chunk) => match (self.bitmap(entry, chunk), take(&mut needed)) {
+                (Ok(offset), _) => tell(Block::Bitmap(ByteRange { offset, length: BITMAP_BLOCK })),
+                (Err(error), true) => Err(error),
+                (Err(_), false) => Ok(()),
             },
-            Slot::Payload(block) => match self.payload(entry, block)? {
-                Payload::Full(offset) | Payload::Partial(offset) => {
-                    let length = self.metadata.block_size.into();
-                    tell(Block::Payload(ByteRange { offset, length }))
-                }
-                _ => Ok(()),
-            },
+            Slot::Payload(block) => {
+                let payload = self.payload(entry, block)?;
+                needed |= matches!(payload, Payload::Partial(_));
+                let (Payload::Full(offset) | Payload::Partial(offset)) = payload else {
+                    return Ok(());
+                };
+                tell(Block::Payload(ByteRange { offset, length: self.used_bytes(block) }))
+            }
         })
     }
 

@@ -18,3 +18,4 @@ mod region;
 mod request;
 mod set;
 mod support;
+mod tolerated;

@@ -128,14 +128,15 @@ fn expected(disk: &Disk, image: &Image, table: &Table, since: bool) -> Option<Ve
         let start = block * disk.block;
         let whole = start..(start + disk.block).min(disk.size);
         let place = entry & !0xF_FFFF;
+        // Of the last block, only what the disk uses has to be there.
+        let used = whole.end - whole.start;
         match entry & 7 {
             0 => {}
             1 => out.extend(disk.child.then_some(whole)),
             2 | 3 => out.extend(since.then_some(whole)),
-            6 if fits(&disk.file.at, place, disk.block) => out.push(whole),
-            7 if disk.child && fits(&disk.file.at, place, disk.block) => {
-                out.extend(sectors(disk, image, table, block, whole)?);
-            }
+            6 | 7 if !fits(&disk.file.at, place, used) => return None,
+            7 if disk.child => out.extend(sectors(disk, image, table, block, whole)?),
+            6 | 7 => out.push(whole),
             _ => return None,
         }
     }
@@ -152,7 +153,7 @@ fn sectors(
     let ratio = disk.file.at.chunk_ratio;
     let entry = table.bitmaps.get(&(block / ratio)).copied().unwrap_or_default();
     let place = entry & !0xF_FFFF;
-    if entry & 7 != 6 || !fits(&disk.file.at, place, MB) {
+    if entry & 7 < 6 || !fits(&disk.file.at, place, MB) {
         return None;
     }
     let count = disk.block / disk.sector;
@@ -191,6 +192,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
             out.push([&start[..], &[count], &entries, &bits].concat());
         }
         out.push([&start[..], &[4], &last, &far, &bits].concat());
+        // The last block is cut where the disk ends; whatever has state 7 is there.
+        let used = disk.size - (disk.size - 1) / disk.block * disk.block;
+        let cut = [[1, 0, 0x27, mb(LENGTH - used)], [0, 0, 0x47, bitmap]].concat();
+        out.push([&start[..], &[2], &cut, &bits].concat());
     }
     out
 }
