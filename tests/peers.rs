@@ -7,6 +7,8 @@
 mod common;
 #[path = "peers/mutations.rs"]
 mod mutations;
+#[path = "peers/matrix.rs"]
+mod matrix;
 #[path = "peers/qemu.rs"]
 mod qemu;
 #[path = "peers/writers.rs"]
