@@ -503,6 +503,8 @@ function Get-Parts($File) {
     $items = @{}
     for ($i = 0; $i -lt [Math]::Min([BitConverter]::ToUInt16($table, 10), 2047); $i++) {
         $at = 32 + 32 * $i
+        # A user's item may have a system item's GUID.
+        if ($table[$at + 24] -band 1) { continue }
         $items[[Guid]::new([byte[]]$table[$at..($at + 15)]).ToString()] = [int][BitConverter]::ToUInt32($table, $at + 16)
     }
     $parameters = $items['caa16737-fa36-4d43-b3b6-33f0aa44e76b']
@@ -522,7 +524,7 @@ function Get-Parts($File) {
         $place = ($entry -shr 20) * 1MB
         if (($i + 1) % ($ratio + 1) -ne 0) {
             if (($entry -band 7) -ge 6) { $payload.Add($place) }
-        } elseif ($hasParent -and ($entry -band 7) -eq 6) {
+        } elseif ($hasParent -and ($entry -band 7) -ge 6) {
             $parts.Add((Part $place 1MB))
         }
     }
