@@ -292,6 +292,24 @@ fn map_completions_and_manual() {
     assert!(manual.contains("\\-\\-since") && manual.contains("COMMAND SYNC"), "{manual}");
 }
 
+/// A disk of no bytes is one, too: nothing divides by its size.
+#[test]
+fn every_command_takes_a_disk_of_no_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (disk, svg, raw) = (path("empty.vhdx"), path("map.svg"), path("empty.raw"));
+    VhdxBuilder::new(0).write(disk.as_ref()).unwrap();
+    ok(&["info", &disk, "--check"]);
+    for format in ["table", "json", "jsonl", "csv", "qemu"] {
+        ok(&["changes", &disk, "--since", "*", "--format", format]);
+    }
+    ok(&["map", &disk, "--since", "*", "-o", &svg]);
+    assert!(fs::read_to_string(&svg).unwrap().starts_with("<svg"));
+    let output = run(&["sync", &disk, "--since", "*", "--to", &raw]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::metadata(&raw).unwrap().len(), 0);
+}
+
 /// A host's sample of one case, whose host answers so.
 fn sample(folder: &Path, answer: std::ops::Range<u64>) {
     const SIZE: u64 = 4 << 20;

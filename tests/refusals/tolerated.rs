@@ -225,6 +225,13 @@ fn a_disk_of_no_bytes_has_no_ranges() {
     let image = Image::new(&VhdxBuilder::new(0));
     assert_eq!(findings(&image), [""; 0]);
     assert!(content(&image).is_empty());
-    let answer = ask_single(image).unwrap();
+    let answer = ask_single(image.clone()).unwrap();
     assert_eq!((answer.processed_byte_length, answer.ranges.len()), (0, 0));
+    // Under a child, and above a parent.
+    let child = Image::new(&child_of(&image.at));
+    assert_eq!(ask_pair(&image, child).unwrap().ranges, child_changes());
+    let parent = Image::new(&parent());
+    let empty = Image::new(&VhdxBuilder::new(0).parent(locator(&parent.at)));
+    assert_eq!(findings(&empty), [""; 0]);
+    assert!(ask_pair(&parent, empty).unwrap().ranges.is_empty());
 }

@@ -72,7 +72,7 @@ struct Map {
 
 impl Map {
     fn new(size: u64, sector: u64) -> Self {
-        let cell = size.div_ceil(COLUMNS * ROWS).next_multiple_of(sector);
+        let cell = size.div_ceil(COLUMNS * ROWS).max(1).next_multiple_of(sector);
         let cells = size.div_ceil(cell) as usize;
         Map { size, cell, changed: vec![0; cells], ranges: 0, total: 0 }
     }
