@@ -5,16 +5,16 @@
 //! skipped, aloud, unless `CI_PEERS=1`.
 
 mod common;
-#[path = "peers/mutations.rs"]
-mod mutations;
 #[path = "peers/matrix.rs"]
 mod matrix;
+#[path = "peers/mutations.rs"]
+mod mutations;
 #[path = "peers/qemu.rs"]
 mod qemu;
-#[path = "peers/writers.rs"]
-mod writers;
 #[path = "peers/ring.rs"]
 mod ring;
+#[path = "peers/writers.rs"]
+mod writers;
 
 use common::RealImages;
 use serde_json::{Value, json};

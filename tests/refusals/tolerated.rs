@@ -222,7 +222,8 @@ fn users_items_are_no_system_items() {
 /// As `qemu-img create` makes it when told to.
 #[test]
 fn a_disk_of_no_bytes_has_no_ranges() {
-    let image = Image::new(&VhdxBuilder::new(0));
+    let disk = || VhdxBuilder::new(0).disk_id(Uuid::from_u128(0xD15C));
+    let image = Image::new(&disk());
     assert_eq!(findings(&image), [""; 0]);
     assert!(content(&image).is_empty());
     let answer = ask_single(image.clone()).unwrap();
@@ -231,7 +232,7 @@ fn a_disk_of_no_bytes_has_no_ranges() {
     let child = Image::new(&child_of(&image.at));
     assert_eq!(ask_pair(&image, child).unwrap().ranges, child_changes());
     let parent = Image::new(&parent());
-    let empty = Image::new(&VhdxBuilder::new(0).parent(locator(&parent.at)));
+    let empty = Image::new(&disk().parent(locator(&parent.at)));
     assert_eq!(findings(&empty), [""; 0]);
     assert!(ask_pair(&parent, empty).unwrap().ranges.is_empty());
 }
