@@ -4,6 +4,7 @@
 use std::fmt::{self, Write};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The return values of `GetVirtualDiskChanges`, with Microsoft's numbers.
 ///
@@ -124,6 +125,8 @@ pub enum ErrorKind {
     CatalogueMismatch,
     /// The parent is not the one that the child was made from, or changed since.
     ParentMismatch,
+    /// The parent's log is in use, so the parent was not frozen when its child was made.
+    ParentNotFrozen,
     /// An id of the wrong kind for this kind of file.
     WrongIdKind,
     /// A parent, or a file that a set names, cannot be found.
@@ -152,6 +155,7 @@ impl ErrorKind {
             K::InUse | K::Changed | K::Incomplete => R::InUse,
             K::TrackingDisabled | K::UnknownId => R::InvalidState,
             K::UntrustedTracking | K::ParentMismatch | K::CatalogueMismatch => R::InvalidState,
+            K::ParentNotFrozen => R::InvalidState,
             K::WrongIdKind => R::IncorrectDataType,
             K::ParentNotFound => R::NotAvailable,
             K::OutOfMemory => R::OutOfMemory,
@@ -174,7 +178,7 @@ impl ErrorKind {
             K::ParentAccessDenied => 0xC03A_0016,
             K::Cycle => 0xC03A_0018,
             K::ParentUnusable => 0xC03A_0019,
-            K::UntrustedTracking => 0xC03A_001C,
+            K::UntrustedTracking | K::ParentNotFrozen => 0xC03A_001C,
             K::MalformedId => 0xC03A_0029,
             K::TrackingDisabled => 0xC03A_002A,
             K::UnknownId => 0xC03A_0030,
@@ -197,15 +201,16 @@ impl ErrorKind {
 ///
 /// Its `Debug` form is the same sentence with the kind and the code behind it, since that is
 /// what a `main` that returns it prints.
-#[derive(thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 pub struct Error(Box<Details>);
 
+#[derive(Clone)]
 struct Details {
     kind: ErrorKind,
     return_value: ReturnValue,
     message: String,
     path: Option<PathBuf>,
-    source: Option<io::Error>,
+    source: Option<Arc<io::Error>>,
 }
 
 /// What every fallible part of this crate returns.
@@ -234,7 +239,7 @@ impl Error {
             _ => ErrorKind::Io,
         };
         let mut error = Error::new(kind, format!("{what}: {cause}"));
-        error.0.source = Some(cause);
+        error.0.source = Some(Arc::new(cause));
         error
     }
 
@@ -260,6 +265,16 @@ impl Error {
             details.return_value = details.kind.return_value();
         }
         self
+    }
+
+    /// The sentence without the file's name.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Is it about the request's own limits, rather than about a file?
+    pub(crate) fn concerns_request(&self) -> bool {
+        matches!(self.kind(), ErrorKind::TimedOut | ErrorKind::Cancelled | ErrorKind::OutOfMemory)
     }
 
     /// The situation.

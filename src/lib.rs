@@ -107,6 +107,7 @@ pub mod rct;
 pub mod source;
 pub mod vhd_set;
 pub mod vhdx;
+mod warning;
 
 pub use chain::{Chain, Content, DiskExtent, DiskReader, Extents, MAX_CHAIN_FILES, VirtualDisk};
 pub use changes::{
@@ -115,11 +116,13 @@ pub use changes::{
 };
 pub use error::{Error, ErrorKind, ReturnValue};
 pub use inspect::{Field, Inspection};
+pub use query::TableEvidence;
 pub use range::ByteRange;
 pub use rct::{KnownIds, RctId};
 /// The GUIDs of this crate's types.
 pub use uuid::Uuid;
 pub use vhd_set::{Snapshot, SnapshotCatalogue};
+pub use warning::Warning;
 
 /// The README's code is tested as it stands.
 #[cfg(doctest)]

@@ -198,12 +198,13 @@ fn in_use_by_somebody_who_changes_a_file_during_the_query() {
     // The tracking table is watched too.
     let disk = Disk::new();
     let id = Tracked::new(SIZE, 1).current_id();
+    Tracked::new(SIZE, 1).builder().write(disk.path("base.vhdx.rct")).unwrap();
     let query =
-        ChangeQuery::new(disk.path("child.avhdx")).since(id_text(id.0, id.1).parse().unwrap());
+        ChangeQuery::new(disk.path("base.vhdx")).since(id_text(id.0, id.1).parse().unwrap());
     let mut stream = query.stream().unwrap();
     let mut later = Tracked::new(SIZE, 1);
     later.seal();
-    later.builder().counter(9).write(disk.path("child.avhdx.rct")).unwrap();
+    later.builder().counter(9).write(disk.path("base.vhdx.rct")).unwrap();
     gives(&stream.next().unwrap().unwrap_err(), 32774, None);
 }
 

@@ -13,7 +13,7 @@ use vhdx_rct_fixtures::history::{History, Life};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::{RctId, Tracked, id_text};
 use vhdx_rct_fixtures::rng::Rng;
-use vhdx_rct_fixtures::vhdx::{Block, MB, VhdxBuilder};
+use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder};
 
 fn sync(disk: &Path, since: &str, to: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vhdx-rct"));
@@ -90,7 +90,7 @@ fn against_qemu(disk: &Path, copy: &Path) {
 
 /// A life whose leaf is tracked and sealed, with the copy made at that moment.
 fn copied(folder: &Path, seed: u64) -> (Life, PathBuf, RctId) {
-    let mut life = Life::new(seed);
+    let mut life = Life::always_tracked(seed);
     life.live(8);
     life.checkpoint();
     life.live(6);
@@ -271,12 +271,16 @@ fn a_grown_disk_grows_its_copy_when_asked_to() {
     let folder = tempfile::tempdir().unwrap();
     let (disk, copy) = (folder.path().join("disk.vhdx"), folder.path().join("copy.raw"));
     let write = |size: u64| {
-        let builder = VhdxBuilder::new(size).block(0, Block::Full(Fill(1)));
-        builder.block(size / MB - 1, Block::Full(Fill(2))).write(&disk).unwrap();
+        let base = folder.path().join("base.vhdx");
+        let place = VhdxBuilder::new(4 * MB).block(0, Block::Full(Fill(1))).write(&base).unwrap();
+        let locator = ParentLocator::new(place.data_write_guid).relative(r".\base.vhdx");
+        let child = VhdxBuilder::new(size).seed(2).disk_id(place.disk_id).parent(locator);
+        child.block(size / MB - 1, Block::Full(Fill(2))).write(&disk).unwrap();
+        base
     };
-    write(4 * MB);
-    run(&mut sync(&disk, "*", &copy));
-    let since = format!("file:{}", disk.display());
+    let base = write(4 * MB);
+    run(&mut sync(&base, "*", &copy));
+    let since = format!("file:{}", base.display());
     write(6 * MB);
     assert!(refused(&mut sync(&disk, &since, &copy)).contains("--grow"));
     run(sync(&disk, &since, &copy).arg("--grow"));

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{ffi, fs, io};
 use vhdx_rct::source::{FileSource, LocalStorage, Source, Storage, Version};
-use vhdx_rct::{ByteRange, ChangeQuery, Error, Limit, RctId, ReturnValue};
+use vhdx_rct::{ByteRange, ChangeQuery, Error, ReturnValue};
 use vhdx_rct_fixtures::history::History;
 use vhdx_rct_fixtures::ranges::{clip, coalesce};
 use vhdx_rct_fixtures::rct::{
@@ -151,27 +151,6 @@ fn an_unclean_disk_is_refused_unless_allowed() {
     tracked.builder().write(folder.path().join("disk.vhdx.rct")).unwrap();
     assert!(matches!(refusal(since(&path, id)), (ReturnValue::InvalidState, Some(0xC03A001C), _)));
     assert_eq!(since(&path, id).allow_unclean(true).run().unwrap().ranges, ranges(&[0..16 << 10]));
-}
-
-/// A file below the one that answers contributes nothing; but one whose `.mrt` is there and
-/// whose `.rct` is gone might have known the id.
-#[test]
-fn a_lost_table_below_is_noticed() {
-    let folder = tempfile::tempdir().unwrap();
-    let history = (0..).map(|seed| History::random(folder.path(), seed).unwrap());
-    let history =
-        history.take(200).find(|h| h.files.len() > 1 && h.tracked.iter().all(|&t| t)).unwrap();
-    let leaf = history.files.last().unwrap();
-    let id: RctId = ChangeQuery::new(leaf).known_ids().unwrap()[0].ids().next().unwrap();
-    let ask = || ChangeQuery::new(leaf).since(Limit::Rct(id)).run();
-    ask().unwrap();
-    let base = history.files[0].display();
-    fs::write(format!("{base}.mrt"), [0; 4096]).unwrap();
-    ask().unwrap();
-    fs::remove_file(format!("{base}.rct")).unwrap();
-    let error = ask().unwrap_err();
-    assert_eq!(error.return_value(), ReturnValue::InvalidState, "{error}");
-    assert!(error.to_string().contains(".mrt"), "{error}");
 }
 
 /// What one page of numbers covers of the disk.

@@ -16,12 +16,20 @@ pub(crate) struct Access {
     pub folders: Vec<PathBuf>,
     /// Where given, nothing outside these folders is opened but the disk asked about.
     pub confined_to: Option<Vec<PathBuf>>,
+    /// Accepts parents whose log is in use, and the tables of disks that were not closed cleanly.
+    pub allow_unclean: bool,
     pub guard: Guard,
 }
 
 impl Access {
     pub fn new(storage: Arc<dyn Storage>) -> Self {
-        Access { storage, folders: Vec::new(), confined_to: None, guard: Guard::default() }
+        Access {
+            storage,
+            folders: Vec::new(),
+            confined_to: None,
+            allow_unclean: false,
+            guard: Guard::default(),
+        }
     }
 
     /// One name for a file however it is reached; None where the file does not exist.
@@ -126,7 +134,8 @@ pub(super) fn open_parent(
         } else {
             Vhdx::open_in(&*access.storage, &candidate, &access.guard)
                 .map_err(Error::in_parent)
-                .and_then(|parent| must_match(child, &parent).map(|()| parent))
+                .and_then(|parent| verify_linkage(child, &parent).map(|()| parent))
+                .and_then(|parent| verify_frozen(access, &parent).map(|()| parent))
         };
         match opened {
             Ok(parent) => return Ok((Arc::new(parent), candidate)),
@@ -154,24 +163,31 @@ fn is_absent(cause: &io::Error) -> bool {
     matches!(cause.kind(), NotFound | NotADirectory | InvalidFilename | Unsupported)
 }
 
-fn must_match(child: &Vhdx, parent: &Vhdx) -> Result<()> {
-    let mismatch =
-        |message: String| Err(Error::new(ErrorKind::ParentMismatch, message).in_file(child.path()));
-    let (ours, theirs) = (child.metadata().disk_id, parent.metadata().disk_id);
-    if ours != theirs {
-        return mismatch(format!(
-            "its parent should have virtual disk id {ours}, and {} has {theirs}: it is another disk",
-            parent.path().display()
-        ));
-    }
+/// Linkage is the parent's DataWriteGuid and nothing else: disk ids may differ within a chain.
+fn verify_linkage(child: &Vhdx, parent: &Vhdx) -> Result<()> {
     let found = parent.header().data_write_guid;
     match &child.metadata().parent_locator {
-        Some(locator) if !locator.accepts(found) => mismatch(format!(
-            "its parent should have DataWriteGuid {}, and {} has {found}: the parent was written to after this \
-             file was made, or is another file",
-            locator.parent_linkage,
-            parent.path().display()
-        )),
+        Some(locator) if !locator.accepts(found) => {
+            let message = format!(
+                "expected a parent with DataWriteGuid {}, found {found} in {}: the parent was written to after \
+                 this file was made, or is another file",
+                locator.parent_linkage,
+                parent.path().display()
+            );
+            Err(Error::new(ErrorKind::ParentMismatch, message).in_file(child.path()))
+        }
         _ => Ok(()),
     }
+}
+
+/// A parent is frozen when its child is made, so its log is empty. Hyper-V opens it for writing
+/// again when it merges a child into it.
+fn verify_frozen(access: &Access, parent: &Vhdx) -> Result<()> {
+    if access.allow_unclean || parent.closed_cleanly() {
+        return Ok(());
+    }
+    let message = "this parent's log is in use, but a parent is frozen when its child is made: a merge may be \
+                   running, or may have been interrupted. Try again once Hyper-V has finished, or accept unclean \
+                   files (allow_unclean, --allow-unclean)";
+    Err(Error::new(ErrorKind::ParentNotFrozen, message).in_file(parent.path()))
 }

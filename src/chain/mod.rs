@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Layer;
 use crate::source::LocalStorage;
 use crate::vhdx::{Extents as FileExtents, Grain, Vhdx};
+use crate::warning::Warning;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,6 +34,7 @@ pub struct Chain {
     /// Each file's canonical name, in the same order.
     names: Vec<PathBuf>,
     access: Access,
+    warnings: Vec<Warning>,
 }
 
 impl Chain {
@@ -52,7 +54,7 @@ impl Chain {
         let name =
             access.canonical(path).map_err(|e| Error::io("cannot be opened", e).in_file(path))?;
         let leaf = Vhdx::open_in(&*access.storage, path, &access.guard)?;
-        Ok(Chain { files: vec![Arc::new(leaf)], names: vec![name], access })
+        Ok(Chain { files: vec![Arc::new(leaf)], names: vec![name], access, warnings: Vec::new() })
     }
 
     /// Opens the next parent; false where there is none.
@@ -68,6 +70,15 @@ impl Chain {
             return Err(Error::new(ErrorKind::ChainTooDeep, message).in_file(child.path()));
         }
         let (parent, name) = locate::open_parent(&self.access, child, &self.names)?;
+        let (ours, theirs) = (child.metadata().disk_id, parent.metadata().disk_id);
+        if ours != theirs {
+            let message = format!(
+                "the virtual disk id is {theirs}, but that of the child {} is {ours}; the DataWriteGuid is the one \
+                 that the child names, so the file was accepted as its parent",
+                child.path().display()
+            );
+            self.warnings.push(Warning::new(parent.path(), message));
+        }
         self.files.push(parent);
         self.names.push(name);
         Ok(true)
@@ -103,6 +114,16 @@ impl Chain {
     /// A file's canonical name.
     pub(crate) fn name(&self, depth: usize) -> &Path {
         &self.names[depth]
+    }
+
+    /// Adds warnings about what led to this chain.
+    pub(crate) fn warn(&mut self, warnings: Vec<Warning>) {
+        self.warnings.extend(warnings);
+    }
+
+    /// What is worth knowing about the files that are open.
+    pub(crate) fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// How the files were reached.

@@ -1,6 +1,7 @@
 //! What the method gives back.
 
 use crate::range::ByteRange;
+use crate::warning::Warning;
 use uuid::Uuid;
 
 /// Which disk an answer is about; in every answer, so that disks are not taken for one another.
@@ -38,6 +39,8 @@ pub struct VirtualDiskChanges {
     pub job: Option<std::convert::Infallible>,
     /// Which disk it is.
     pub disk: DiskIdentity,
+    /// What is worth knowing about its files; the answer is complete all the same.
+    pub warnings: Vec<Warning>,
 }
 
 impl VirtualDiskChanges {
@@ -55,7 +58,7 @@ impl VirtualDiskChanges {
 /// The answer as an object with the method's own names.
 #[cfg(feature = "serde")]
 mod wire {
-    use super::{ByteRange, DiskIdentity, VirtualDiskChanges};
+    use super::{ByteRange, DiskIdentity, VirtualDiskChanges, Warning};
     use serde::{Deserialize, Serialize};
 
     #[derive(Serialize, Deserialize)]
@@ -67,6 +70,7 @@ mod wire {
         changed_byte_lengths: Vec<u64>,
         job: Option<String>,
         virtual_disk: DiskIdentity,
+        warnings: Vec<Warning>,
     }
 
     impl From<VirtualDiskChanges> for Answer {
@@ -78,6 +82,7 @@ mod wire {
                 changed_byte_lengths: changes.changed_byte_lengths(),
                 job: None,
                 virtual_disk: changes.disk,
+                warnings: changes.warnings,
             }
         }
     }
@@ -98,6 +103,7 @@ mod wire {
                 ranges: ranges.map(|(&offset, &length)| ByteRange { offset, length }).collect(),
                 job: None,
                 disk: answer.virtual_disk,
+                warnings: answer.warnings,
             })
         }
     }

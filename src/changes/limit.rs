@@ -10,7 +10,8 @@ use uuid::Uuid;
 /// The baseline of a question, the method's `LimitId`.
 ///
 /// Its text, which [`str::parse`] reads and [`fmt::Display`] writes: an RCT id (`rctX:…`), a
-/// snapshot's GUID with or without braces, `file:PATH`, or `*`; without white space around it.
+/// snapshot's GUID with or without braces, `file:PATH`, `dwg:GUID`, `parent`, or `*`; without white
+/// space around it.
 ///
 /// ```
 /// use vhdx_rct::Limit;
@@ -30,6 +31,11 @@ pub enum Limit {
     /// A file of the chain: what was written above it. A relative path is relative to the
     /// current folder.
     File(PathBuf),
+    /// `dwg:GUID`: a file of the chain by its DataWriteGuid, of two files the deepest; what was
+    /// written above it.
+    DataWriteGuid(Uuid),
+    /// `parent`: the disk's parent, which need not be there; what the disk's own file holds.
+    Parent,
     /// `*`: everything that, by the chain's own metadata, does not certainly read as zeros;
     /// what a full backup must read.
     Allocated,
@@ -42,6 +48,16 @@ impl FromStr for Limit {
         if text == "*" {
             return Ok(Limit::Allocated);
         }
+        if text == "parent" {
+            return Ok(Limit::Parent);
+        }
+        if let Some(guid) = text.strip_prefix("dwg:") {
+            return Uuid::try_parse(guid).map(Limit::DataWriteGuid).map_err(|_| {
+                let guid = guid.escape_debug();
+                let message = format!("expected a GUID after \"dwg:\", found \"{guid}\"");
+                Error::new(ErrorKind::MalformedId, message)
+            });
+        }
         if let Some(path) = text.strip_prefix("file:") {
             return Ok(Limit::File(path.into()));
         }
@@ -50,7 +66,7 @@ impl FromStr for Limit {
         }
         Uuid::try_parse(text).map(Limit::Snapshot).map_err(|_| {
             let message = format!(
-                "the limit should be an RCT id (rctX:…), a snapshot's GUID, file:PATH or *, and is \"{}\"",
+                "expected an RCT id (rctX:…), a snapshot's GUID, file:PATH, dwg:GUID, parent or *, found \"{}\"",
                 text.escape_debug()
             );
             Error::new(ErrorKind::MalformedId, message)
@@ -64,6 +80,8 @@ impl fmt::Display for Limit {
             Limit::Rct(id) => write!(f, "{id}"),
             Limit::Snapshot(id) => write!(f, "{id}"),
             Limit::File(path) => write!(f, "file:{}", path.display()),
+            Limit::DataWriteGuid(guid) => write!(f, "dwg:{guid}"),
+            Limit::Parent => f.write_str("parent"),
             Limit::Allocated => f.write_str("*"),
         }
     }

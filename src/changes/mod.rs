@@ -6,6 +6,7 @@ mod job;
 mod limit;
 mod request;
 mod stream;
+mod tracking;
 
 pub use answer::{DiskIdentity, VirtualDiskChanges};
 pub use content::ChangedExtents;

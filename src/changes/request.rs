@@ -3,8 +3,8 @@
 use super::{ChangedExtents, Changes, Job, Limit, VirtualDiskChanges};
 use crate::chain::{Access, Chain, VirtualDisk};
 use crate::error::{Error, ErrorKind, Result};
-use crate::query::{Baseline, Plan, TrackedChain};
-use crate::rct::{KnownIds, RctId, Tracking};
+use crate::query::{Baseline, Plan};
+use crate::rct::RctId;
 use crate::source::{Guard, LocalStorage, Storage};
 use crate::vhd_set::{SetLimit, SetReader, Snapshot, SnapshotCatalogue, Snapshots, VhdSet};
 use std::ops::{Bound, Range, RangeBounds};
@@ -31,7 +31,6 @@ pub struct ChangeQuery {
     region: (Bound<u64>, Bound<u64>),
     max_ranges: Option<usize>,
     threads: usize,
-    allow_unclean: bool,
     catalogue: Option<SnapshotCatalogue>,
     access: Access,
 }
@@ -60,7 +59,6 @@ impl ChangeQuery {
             region: (Bound::Unbounded, Bound::Unbounded),
             max_ranges: None,
             threads: 1,
-            allow_unclean: false,
             catalogue: None,
             access: Access::new(Arc::new(LocalStorage::new())),
         }
@@ -142,14 +140,15 @@ impl ChangeQuery {
     }
 
     /// Trusts the tracking table of a disk that was not closed cleanly, which may miss what
-    /// was written last; refused unless set.
+    /// was written last, and accepts a parent whose log is in use, into which a merge may be
+    /// running; both are refused unless set.
     pub fn allow_unclean(mut self, allow: bool) -> Self {
-        self.allow_unclean = allow;
+        self.access.allow_unclean = allow;
         self
     }
 
     /// What is known of a VHD Set's snapshots. It counts before the catalogue
-    /// `<name>.vhds.snapshots.json` beside the set, and before file names.
+    /// `<name>.vhds.snapshots.json` beside the set.
     pub fn snapshots(mut self, catalogue: SnapshotCatalogue) -> Self {
         self.catalogue = Some(catalogue);
         self
@@ -242,10 +241,17 @@ impl ChangeQuery {
     fn about_set(&self, set: VhdSet, limit: Limit) -> Result<(Chain, Baseline, Option<VhdSet>)> {
         let snapshots = Snapshots::gather(&self.access, &self.path, self.catalogue.as_ref())?;
         let mut reader = SetReader::new(&self.access, &set, &snapshots);
-        let mut chain = reader.target(self.target)?;
+        let baseline = match limit {
+            Limit::Snapshot(id) => Some(id),
+            _ => None,
+        };
+        let mut chain = reader.target(self.target, baseline)?;
+        chain.warn(snapshots.warnings(&set));
         let baseline = match limit {
             Limit::Snapshot(id) if self.target == Some(id) => Baseline::Same,
             Limit::Snapshot(id) => match reader.limit(&mut chain, id)? {
+                // Two snapshots may have one file: nothing changed between them.
+                SetLimit::File(path) if chain.find(&path)? == Some(0) => Baseline::Same,
                 SetLimit::File(path) => Baseline::File(path),
                 SetLimit::Rct(id) => self.baseline(Limit::Rct(id))?,
             },
@@ -258,7 +264,9 @@ impl ChangeQuery {
     fn baseline(&self, limit: Limit) -> Result<Baseline> {
         Ok(match limit {
             Limit::File(path) => Baseline::File(path),
-            Limit::Rct(id) => Baseline::Rct { id, allow_unclean: self.allow_unclean },
+            Limit::DataWriteGuid(guid) => Baseline::DataWriteGuid(guid),
+            Limit::Parent => Baseline::Parent,
+            Limit::Rct(id) => Baseline::Rct(id),
             Limit::Allocated => Baseline::Allocated,
             Limit::Snapshot(id) => {
                 let message = format!(
@@ -272,35 +280,6 @@ impl ChangeQuery {
     /// Asks in the background; see [`Job`].
     pub fn start(self) -> Job {
         Job::start(self)
-    }
-
-    /// Every RCT id that the disk's chain (a set's: that of its active file, or of the target)
-    /// can answer for, newest first, each once; none where it is not tracked. Those of a file
-    /// that was not closed cleanly are listed too, and asking since them needs
-    /// [`allow_unclean`](Self::allow_unclean).
-    ///
-    /// They include ids of parents. Other children of those know them as well, so such an id
-    /// does not say which future of a checkpoint a copy was made of: to keep one for the next
-    /// backup, take [`newest_id`](Self::newest_id).
-    ///
-    /// # Errors
-    /// What opening the chain and its tables gives.
-    pub fn known_ids(&self) -> std::result::Result<Vec<KnownIds>, Error> {
-        let mut chain = self.target_chain()?;
-        Ok(TrackedChain::open(&mut chain)?.known_ids())
-    }
-
-    /// The newest id of the disk's own table, for the next backup to ask since; None where the
-    /// file itself (of a set, its active file or the target's) is not tracked, whatever its
-    /// parents are, or where its table may lag behind.
-    ///
-    /// # Errors
-    /// What opening the chain and the table gives.
-    pub fn newest_id(&self) -> std::result::Result<Option<RctId>, Error> {
-        let chain = self.target_chain()?;
-        let table = Tracking::of(&chain, 0)?;
-        let trusted = self.allow_unclean || chain.leaf().closed_cleanly();
-        Ok(table.filter(|_| trusted).map(|table| table.header().current))
     }
 
     /// The chain that the question is about, with those parents that can be opened, and why it
@@ -325,8 +304,7 @@ impl ChangeQuery {
         Ok(VirtualDisk::new(chain))
     }
 
-    /// Every snapshot of the set that a catalogue, or a file name of the active chain, tells
-    /// of; none for a single disk.
+    /// Every snapshot of the set that a catalog lists; none for a single disk.
     ///
     /// # Errors
     /// What opening the set, its catalogue and its active chain gives.
@@ -336,7 +314,7 @@ impl ChangeQuery {
         Ok(SetReader::new(&self.access, &set, &snapshots).all())
     }
 
-    fn target_chain(&self) -> Result<Chain> {
+    pub(super) fn target_chain(&self) -> Result<Chain> {
         match self.open_set()? {
             Some(set) => Ok(self.about_set(set, Limit::Allocated)?.0),
             None => Ok(self.about_disk(Limit::Allocated)?.0),
@@ -372,16 +350,18 @@ impl ChangeQuery {
             Bound::Excluded(end) => Some(end),
             Bound::Unbounded => Some(size),
         };
-        match (start, end) {
-            (Some(start), Some(end)) if start <= end && end <= size => Ok(start..end),
-            _ => {
-                let tell = |at: Option<u64>| at.map_or("2^64".into(), |at| at.to_string());
-                let (start, end) = (tell(start), tell(end));
-                Err(invalid(format!(
-                    "the region from {start} to {end} should lie inside the disk of {size} bytes"
-                )))
+        let end = end.unwrap_or(u64::MAX);
+        let problem = match start {
+            Some(start) if start <= end && end <= size => return Ok(start..end),
+            Some(start) if start <= size && start > end => {
+                format!("begins at byte {start}, after its end at byte {end}")
             }
-        }
+            Some(start) if start <= size => {
+                format!("begins at byte {start} and ends at byte {end}")
+            }
+            start => format!("begins at byte {}", start.unwrap_or(u64::MAX)),
+        };
+        Err(invalid(format!("the region {problem}, but the disk ends at byte {size}")))
     }
 }
 

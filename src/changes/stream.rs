@@ -7,6 +7,7 @@ use crate::query::{Plan, Ranges};
 use crate::range::ByteRange;
 use crate::source::Guard;
 use crate::vhd_set::VhdSet;
+use crate::warning::Warning;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,6 +23,7 @@ pub struct Changes {
     chain: Chain,
     set: Option<VhdSet>,
     disk: DiskIdentity,
+    warnings: Vec<Warning>,
     start: u64,
     end: u64,
     /// Ranges that were found together, of which so many were told.
@@ -50,12 +52,14 @@ impl Changes {
             granularity: plan.granularity,
         };
         let (start, end) = (region.start, region.end);
+        let warnings = plan.warnings.clone();
         let ranges = plan.ranges(region, threads)?;
         Ok(Changes {
             ranges,
             chain,
             set,
             disk,
+            warnings,
             start,
             end,
             found: Vec::new(),
@@ -80,6 +84,11 @@ impl Changes {
     /// Which disk the ranges are of.
     pub fn disk(&self) -> DiskIdentity {
         self.disk
+    }
+
+    /// What is worth knowing about the files that answer.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// The files, as far as the question needed them.
@@ -107,6 +116,7 @@ impl Changes {
             ranges,
             job: None,
             disk: self.disk,
+            warnings: self.warnings,
         })
     }
 

@@ -66,7 +66,6 @@ impl TableHeader {
     /// from its first byte on: it took over this table's history when it was made, in which this
     /// table's last branch was the current one, and has gone on from it. `limit`, whose
     /// meaning is unknown, is not compared.
-    #[allow(dead_code)] // for the question over a chain, and for the check of a table by its disk
     pub(crate) fn is_continued_by(&self, child: &TableHeader) -> bool {
         let Some(last) = self.branches.last() else { return false };
         let count = self.branches.len();

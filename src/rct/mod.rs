@@ -35,11 +35,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Layer;
 use crate::mask::Mask;
 use crate::source::{Guard, LocalStorage, Reader};
+use crate::vhdx::Vhdx;
+use crate::warning::Warning;
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
+
+/// A disk that was modified up to this much later than its table is nothing unusual.
+const MAX_LAG: Duration = Duration::from_secs(2);
 
 /// An open `.rct` file.
 pub struct Tracking {
@@ -147,18 +153,20 @@ impl Tracking {
     }
 
     /// Can this table answer for the id?
-    pub fn knows(&self, id: RctId) -> bool {
+    pub fn resolves(&self, id: RctId) -> bool {
         self.header.resolves(id)
     }
 
-    /// Have the two tables a part of the disk's history in common?
-    pub(crate) fn is_related_to(&self, other: &Tracking) -> bool {
-        let branches = |table: &Tracking| -> Vec<Uuid> {
-            let history = table.header.branches.iter().map(|branch| branch.id);
-            history.chain([table.header.current.branch]).collect()
-        };
-        let theirs = branches(other);
-        branches(self).iter().any(|branch| theirs.contains(branch))
+    /// A warning if the disk was modified noticeably later than this table of it. Windows writes
+    /// both, so a program that knows no tables may have written to the disk since.
+    pub(crate) fn lags_behind(&self, disk: &Vhdx) -> Option<Warning> {
+        let (table, disk_time) = (self.file.modified()?, disk.modified()?);
+        let distance = disk_time.duration_since(table).ok().filter(|time| *time > MAX_LAG)?;
+        let message = format!(
+            "the disk was modified {} s after its tracking table, which may not list what was written last",
+            distance.as_secs()
+        );
+        Some(Warning::new(disk.path(), message))
     }
 
     /// Walks the whole table as a question would: every page is read and checked.

@@ -6,6 +6,7 @@ use super::{Guard, Lease, Overlay, Source, Storage, Version};
 use crate::error::{Error, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 pub(crate) struct Reader {
     path: PathBuf,
@@ -63,6 +64,11 @@ impl Reader {
     /// The length that the file has on its medium at this moment.
     pub fn length_now(&self) -> Result<u64> {
         self.source.len().map_err(|e| self.name(Error::io("its length cannot be read", e)))
+    }
+
+    /// When the file was last modified, as far as the source is a file.
+    pub fn modified(&self) -> Option<SystemTime> {
+        self.source.as_file()?.metadata().ok()?.modified().ok()
     }
 
     /// Does the source have the version that it had before anything was read? For a file: nobody

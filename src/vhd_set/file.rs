@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::source::{Guard, LocalStorage, Reader};
 use byteorder::{ByteOrder, LittleEndian};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// An open `.vhds` file.
 pub struct VhdSet {
@@ -76,6 +77,11 @@ impl VhdSet {
     /// Which program wrote the file; diagnostic only.
     pub fn creator(&self) -> &str {
         &self.creator
+    }
+
+    /// When the file was last modified, as far as it is a file of this machine.
+    pub(super) fn modified(&self) -> Option<SystemTime> {
+        self.file.modified()
     }
 
     /// Grows with every change of the set.

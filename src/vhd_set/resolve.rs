@@ -7,8 +7,10 @@ use crate::chain::{Access, Chain};
 use crate::error::{Error, ErrorKind, Result};
 use crate::rct::RctId;
 use crate::source::Reader;
+use crate::warning::Warning;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use uuid::Uuid;
 
 /// A catalogue of a thousand snapshots has half a megabyte.
@@ -25,6 +27,8 @@ pub(crate) struct Snapshots {
 pub(super) struct Catalog {
     pub file: Option<PathBuf>,
     pub listed: SnapshotCatalogue,
+    /// When it was written, as far as it is a file of this machine.
+    modified: Option<SystemTime>,
 }
 
 /// The baseline of a question about a set.
@@ -38,10 +42,21 @@ pub(crate) enum SetLimit {
 impl Snapshots {
     /// The caller's catalogue first, then the one that lies beside the set.
     pub fn gather(access: &Access, set: &Path, given: Option<&SnapshotCatalogue>) -> Result<Self> {
-        let given = given.map(|listed| Catalog { file: None, listed: listed.clone() });
+        let given =
+            given.map(|listed| Catalog { file: None, listed: listed.clone(), modified: None });
         let mut catalogs: Vec<Catalog> = given.into_iter().collect();
         catalogs.extend(beside(access, set)?);
         Ok(Snapshots { catalogs })
+    }
+
+    /// A warning for each catalog that is older than the set.
+    pub fn warnings(&self, set: &VhdSet) -> Vec<Warning> {
+        let is_older = |catalog: &Catalog| catalog.modified < set.modified();
+        let older =
+            self.catalogs.iter().filter(|catalog| catalog.modified.is_some() && is_older(catalog));
+        let message =
+            "the snapshot catalog is older than the set, which may have other snapshots by now";
+        older.filter_map(|catalog| Some(Warning::new(catalog.file.as_deref()?, message))).collect()
     }
 }
 
@@ -68,8 +83,9 @@ fn beside(access: &Access, set: &Path) -> Result<Option<Catalog>> {
     let Some(path) = access.existing(&catalog_path(set)).into_iter().next() else {
         return Ok(None);
     };
-    let listed = read_catalogue(&Reader::open(&*access.storage, &path, &access.guard)?)?;
-    Ok(Some(Catalog { file: Some(path), listed }))
+    let file = Reader::open(&*access.storage, &path, &access.guard)?;
+    let (listed, modified) = (read_catalogue(&file)?, file.modified());
+    Ok(Some(Catalog { file: Some(path), listed, modified }))
 }
 
 /// Reads a catalogue's file.
@@ -157,7 +173,10 @@ impl<'a> SetReader<'a> {
     }
 
     /// The chain of a snapshot's file, or of the active one.
-    pub fn target(&mut self, target: Option<Uuid>) -> Result<Chain> {
+    ///
+    /// A missing file of the baseline is "not available", as that of the target is, and not a
+    /// stale catalog: so it is looked for first.
+    pub fn target(&mut self, target: Option<Uuid>, baseline: Option<Uuid>) -> Result<Chain> {
         let (access, set) = (self.access, self.set.path());
         let Some(id) = target else {
             return Chain::leaf_only(access.clone(), &self.set.active_file(access)?);
@@ -170,6 +189,10 @@ impl<'a> SetReader<'a> {
             return Err(Error::new(ErrorKind::ParentNotFound, message).in_file(set));
         };
         let file = find(access, set, path, "the target snapshot's file")?;
+        let baseline = baseline.and_then(|id| self.snapshot(id).ok());
+        if let Some(path) = baseline.and_then(|known| known.snapshot.path.as_deref()) {
+            find(access, set, path, "the baseline snapshot's file")?;
+        }
         self.verify_catalog(&target)?;
         let mut chain = Chain::leaf_only(access.clone(), &file)?;
         verify_snapshot(set, target.catalog, target.snapshot, &mut chain, 0)?;

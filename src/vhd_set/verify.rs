@@ -103,7 +103,7 @@ fn is_file_of(set: &Path, chain: &Chain, depth: usize, path: &str) -> bool {
 fn verify_rct_id(id: RctId, chain: &Chain, depth: usize) -> Result<Option<String>> {
     use ErrorKind::{Corrupt, Truncated, UntrustedTracking};
     let found = match Tracking::of(chain, depth) {
-        Ok(Some(table)) if table.knows(id) => return Ok(None),
+        Ok(Some(table)) if table.resolves(id) => return Ok(None),
         Ok(Some(_)) => "a table that does not know it".into(),
         Ok(None) => "no table beside it".into(),
         Err(error) if matches!(error.kind(), Corrupt | Truncated | UntrustedTracking) => {

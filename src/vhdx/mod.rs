@@ -15,6 +15,7 @@ mod parts;
 mod region;
 
 pub use bat::BatShape;
+pub(crate) use bat::Payload;
 pub use check::CheckReport;
 pub(crate) use extents::{Extents, Grain};
 pub use header::{CopyState, Header};
@@ -25,10 +26,11 @@ pub use region::Region;
 
 use crate::error::{ErrorKind, Result};
 use crate::source::{Guard, LocalStorage, Reader, Source, Storage};
-use bat::{BadEntry, Payload};
+use bat::BadEntry;
 use region::Regions;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 use uuid::Uuid;
 
 /// An open `.vhdx` or `.avhdx` file, read as if its log had been replayed.
@@ -178,6 +180,11 @@ impl Vhdx {
     /// The virtual disk's size in bytes.
     pub fn virtual_size(&self) -> u64 {
         self.metadata.virtual_size
+    }
+
+    /// When the file was last modified, as far as it is a file of this machine.
+    pub(crate) fn modified(&self) -> Option<SystemTime> {
+        self.file.modified()
     }
 
     /// Fills `buffer` with the file's bytes after log replay.

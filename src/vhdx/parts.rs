@@ -71,6 +71,17 @@ impl Vhdx {
         })
     }
 
+    /// Visits every payload block, in order.
+    pub(crate) fn visit_payload(
+        &self,
+        mut visit: impl FnMut(u64, Payload) -> Result<()>,
+    ) -> Result<()> {
+        self.each_entry(|slot, entry| match slot {
+            Slot::Payload(block) => visit(block, self.payload(entry, block)?),
+            Slot::Bitmap(_) => Ok(()),
+        })
+    }
+
     /// Tells every entry of the BAT that means something, in order. Those of a differencing
     /// file's last chunk that are behind the disk's end do not.
     pub(super) fn each_entry(&self, mut tell: impl FnMut(Slot, u64) -> Result<()>) -> Result<()> {

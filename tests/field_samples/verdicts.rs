@@ -4,9 +4,10 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use vhdx_rct::field::{self, FactReport, Origin, SampleReport, Verdict};
+use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::{self, Tracked, id_text};
 use vhdx_rct_fixtures::sample::{SampleCase, write_manifest};
-use vhdx_rct_fixtures::vhdx::{DirtyLog, LogPlan, ParentLocator, VhdxBuilder};
+use vhdx_rct_fixtures::vhdx::{Block, DirtyLog, LogPlan, ParentLocator, VhdxBuilder};
 
 pub const MB: u64 = 1 << 20;
 pub const SIZE: u64 = 40 * MB;
@@ -350,7 +351,8 @@ fn chain(forget_the_parents: bool) -> SampleReport {
     let disk = |seed| VhdxBuilder::new(SIZE).seed(seed).disk_id(uuid::Uuid::from_u128(1));
     let place = case.pack_disk("base.vhdx", &disk(1)).unwrap();
     let locator = ParentLocator::new(place.data_write_guid).relative(r".\base.vhdx");
-    case.pack_disk("child.avhdx", &disk(2).parent(locator)).unwrap();
+    let child = disk(2).parent(locator).block(5, Block::Full(Fill(1)));
+    case.pack_disk("child.avhdx", &child).unwrap();
     let mut base = Tracked::new(SIZE, 3);
     let id = base.current_id();
     case.saw("tracked", &text(id));

@@ -14,16 +14,16 @@ use vhdx_rct::{ChangeQuery, Error, ErrorKind};
 
 const ID: &str = "rctX:e6fd24a8:8ef8:4a21:9394:f28867b17470:00000001";
 const DISK: &str = "child.avhdx";
-/// What a question since [`ID`] reads.
+/// What a question since [`ID`] has to read; with them lies the parent's table.
 const FILES: [&str; 3] = [DISK, "base.vhdx", "child.avhdx.rct"];
 
-/// A directory with copies of a disk, its parent and its table.
+/// A directory with copies of a disk, its parent and their tables.
 struct Copies(tempfile::TempDir);
 
 impl Copies {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        for name in FILES {
+        for name in FILES.into_iter().chain(["base.vhdx.rct"]) {
             let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name);
             fs::copy(shipped, directory.path().join(name)).unwrap();
         }

@@ -3,6 +3,7 @@
 use crate::common::seeds;
 use crate::*;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 use vhdx_rct::{ReturnValue, Snapshot};
 use vhdx_rct_fixtures::rct::id_text;
 use vhdx_rct_fixtures::vhds::CreationTime;
@@ -242,4 +243,29 @@ fn directories_of_a_snapshots_path_are_not_followed() {
     refuses(ask(query(), &set, first, Some(second)), NOT_AVAILABLE, &[&name]);
     let query = query().parent_search([directory.path().join("sub"), directory.path().into()]);
     ask(query, &set, first, Some(second)).unwrap();
+}
+
+/// A catalog that was saved before the set last changed may lack snapshots.
+#[test]
+fn warns_of_a_catalog_older_than_the_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sets = (0..50).map(|seed| RandomSet::random(folder.path(), seed).unwrap());
+    let set = sets.find(|set| set.beside).unwrap();
+    let catalog = folder.path().join("disk.vhds.snapshots.json");
+    let warnings = || ChangeQuery::new(&set.path).warnings().unwrap();
+    let touch = |path: &Path, seconds: u64| {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+    };
+    let of_catalog = || {
+        warnings()
+            .iter()
+            .filter(|warning| warning.path.ends_with("disk.vhds.snapshots.json"))
+            .count()
+    };
+    touch(&set.path, 1000);
+    touch(&catalog, 1001);
+    assert_eq!(of_catalog(), 0);
+    touch(&catalog, 999);
+    assert_eq!(of_catalog(), 1);
 }

@@ -40,11 +40,13 @@ pub enum Command {
 pub struct Question {
     /// The disk: a .vhdx, .avhdx or .vhds file
     pub disk: PathBuf,
-    /// The baseline: an RCT id (rctX:...), a snapshot's GUID (VHD Sets), file:PATH (a file of the
-    /// chain: what was written above it), or * (everything that a full backup must read)
+    /// The baseline: an RCT id (rctX:...), a snapshot's GUID (VHD Sets), file:PATH or dwg:GUID (a
+    /// file of the chain by its path or DataWriteGuid: what was written above it), parent (what the
+    /// disk's own file holds), or * (everything that a full backup must read)
     #[arg(long, value_name = "LIMIT")]
     pub since: String,
-    /// Trust the tracking table of a disk that was not closed cleanly
+    /// Trust the tracking table of a disk that was not closed cleanly, and accept a parent whose
+    /// log is in use
     #[arg(long)]
     pub allow_unclean: bool,
     /// What PowerShell told of a VHD Set's snapshots:

@@ -2,7 +2,7 @@
 
 use crate::args::{ChangesArgs, Format, Question};
 use crate::failure::Failure;
-use crate::text::{count, human, percent};
+use crate::text::{count, human, percent, plain};
 use anstyle::Style;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -133,8 +133,13 @@ fn table(args: &ChangesArgs, out: &mut impl Write) -> Outcome {
     Ok(tell_rest(&changes)?)
 }
 
-/// Where a limit on the number of ranges was hit, says on standard error how to go on.
+/// Writes to standard error what is worth knowing about the answer: warnings, and, if a limit on
+/// the number of ranges was hit, how to go on.
 fn tell_rest(changes: &Changes) -> io::Result<()> {
+    for warning in changes.warnings() {
+        let (path, message) = (warning.path.display().to_string(), &warning.message);
+        writeln!(io::stderr(), "warning: {}: {}", plain(&path), plain(message))?;
+    }
     let (region, processed) = (changes.region(), changes.processed_byte_length());
     let left = region.end - region.start - processed;
     if left > 0 {

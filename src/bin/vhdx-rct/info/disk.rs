@@ -17,7 +17,7 @@ pub fn report(args: &InfoArgs) -> Result<Report, Failure> {
     identity(&mut report, chain.leaf());
     about_chain(&mut report, &query, &chain, broken.as_ref());
     if args.check {
-        check(&mut report, &chain)?;
+        check(&mut report, &query, &chain, broken.as_ref())?;
     }
     Ok(report)
 }
@@ -68,7 +68,8 @@ pub fn about_chain(
                 .push(format!("{name} was not closed cleanly; its log is replayed in memory only"));
         }
         match tracking {
-            Err(error) => warnings.push(format!("a tracking table cannot be used: {error}")),
+            // One of the query's warnings.
+            Err(_) => report.row("tracking", format!("{depth}  on, but the table cannot be used")),
             Ok(Some(table)) => {
                 report.row("tracking", format!("{depth}  {}", table_state(&table, file)))
             }
@@ -85,9 +86,12 @@ pub fn about_chain(
     for ids in &known {
         report.row("known ids", known_row(ids));
     }
-    let (next, newest) = next_backup(query, chain.leaf());
+    let (next, newest) = next_backup(query, chain);
     report.row("next backup", next);
     warnings.extend(broken.map(|error| format!("the chain is not complete: {error}")));
+    let others = query.warnings().unwrap_or_default().into_iter();
+    warnings
+        .extend(others.map(|warning| format!("{}: {}", warning.path.display(), warning.message)));
     for warning in &warnings {
         report.row("warning", warning);
     }
@@ -119,12 +123,15 @@ fn known_row(ids: &KnownIds) -> String {
 }
 
 /// The id to keep for the next backup, or why there is none.
-fn next_backup(query: &ChangeQuery, leaf: &Vhdx) -> (String, Option<String>) {
-    let why = match query.newest_id() {
-        Ok(Some(id)) => return (format!("since {id}"), Some(id.to_string())),
-        Ok(None) if leaf.closed_cleanly() => "the file itself is not tracked".into(),
-        Ok(None) => "its table may lag behind, if it has one".into(),
-        Err(error) => error.to_string(),
+fn next_backup(query: &ChangeQuery, chain: &Chain) -> (String, Option<String>) {
+    let why = match (query.newest_id(), Tracking::of(chain, 0)) {
+        (Ok(Some(id)), _) => return (format!("since {id}"), Some(id.to_string())),
+        (Ok(None), Ok(None)) => "the file itself is not tracked".into(),
+        (Ok(None), Ok(Some(_))) => {
+            "the file was not closed cleanly, so its table may lag behind".into()
+        }
+        (Ok(None), Err(_)) => "the table of the file itself cannot be used".into(),
+        (Err(error), _) => error.to_string(),
     };
     (format!("no id to keep: {why}"), None)
 }
@@ -183,7 +190,12 @@ fn file_json(file: &Vhdx, tracking: &Result<Option<Tracking>, Error>) -> Value {
 }
 
 /// Walks every structure of every file of the chain, and every table beside them.
-pub fn check(report: &mut Report, chain: &Chain) -> Result<(), Failure> {
+pub fn check(
+    report: &mut Report,
+    query: &ChangeQuery,
+    chain: &Chain,
+    broken: Option<&Error>,
+) -> Result<(), Failure> {
     let (mut all, mut tables) = (CheckReport::default(), 0);
     for (depth, file) in chain.files().iter().enumerate() {
         let mut found = file.check()?;
@@ -205,6 +217,10 @@ pub fn check(report: &mut Report, chain: &Chain) -> Result<(), Failure> {
         all.payload_blocks += found.payload_blocks;
         all.bitmap_blocks += found.bitmap_blocks;
     }
+    let evidence = check_tables(report, query, &mut all);
+    if let Some(error) = broken {
+        add(&mut all, error);
+    }
     let walked = format!(
         "{}, {} looked at, {} and {} in the files; {} good",
         count(chain.files().len() as u64, "file", "files"),
@@ -221,8 +237,43 @@ pub fn check(report: &mut Report, chain: &Chain) -> Result<(), Failure> {
         "PayloadBlocks": all.payload_blocks,
         "BitmapBlocks": all.bitmap_blocks,
         "TrackingTables": tables,
+        "Evidence": evidence,
     });
     Ok(())
+}
+
+/// Holds the tables against the blocks of their files, and reports how much that shows.
+fn check_tables(report: &mut Report, query: &ChangeQuery, check: &mut CheckReport) -> Vec<Value> {
+    // An incomplete chain is a warning already, and its tables show nothing.
+    let tables = query.check_tables().unwrap_or_default();
+    let mut all = Vec::new();
+    for (depth, table) in tables.into_iter().enumerate() {
+        let Some(evidence) = table else { continue };
+        let (sectors, blocks) = (evidence.sectors, evidence.full_blocks);
+        let held = format!(
+            "{} of data and {}",
+            count(sectors, "sector", "sectors"),
+            count(blocks, "whole block", "whole blocks")
+        );
+        let verdict = match &evidence.contradiction {
+            None => format!("{held}, all in changed units of its table"),
+            Some(_) => format!("contradicted after {held} in changed units of its table"),
+        };
+        report.row("evidence", format!("{depth}  {verdict}"));
+        // A damaged page was found by the walk over the table already.
+        let is_new = |text: &&String| !check.findings.iter().any(|found| found.ends_with(*text));
+        if let Some(contradiction) = evidence.contradiction.as_ref().filter(is_new) {
+            check.findings.push(contradiction.clone());
+            check.total += 1;
+        }
+        all.push(json!({
+            "Depth": depth,
+            "Sectors": sectors,
+            "FullBlocks": blocks,
+            "Contradiction": evidence.contradiction,
+        }));
+    }
+    all
 }
 
 /// A problem that ended a walk is a finding too.

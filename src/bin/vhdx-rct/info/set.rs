@@ -42,7 +42,7 @@ pub fn report(args: &InfoArgs, set: &VhdSet) -> Result<Report, Failure> {
             report.json["VirtualDiskId"] = chain.leaf().metadata().disk_id.to_string().into();
             disk::about_chain(&mut report, &query, &chain, broken.as_ref());
             if args.check {
-                disk::check(&mut report, &chain)?;
+                disk::check(&mut report, &query, &chain, broken.as_ref())?;
             }
         }
         Err(error) => {

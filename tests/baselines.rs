@@ -1,0 +1,327 @@
+//! Since what: the baselines that name a file, the rules of a chain with tracking tables, and
+//! what is worth knowing about an answer.
+#![allow(clippy::single_range_in_vec_init)] // a list of ranges may have one
+
+mod common;
+
+use common::ranges;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
+use uuid::Uuid;
+use vhdx_rct::{ChangeQuery, Error, ErrorKind, Limit, RctId, VirtualDiskChanges};
+use vhdx_rct_fixtures::pattern::Fill;
+use vhdx_rct_fixtures::rct::{HeaderPlan, Tracked, id_text};
+use vhdx_rct_fixtures::vhdx::{Block, DirtyLog, LogPlan, MB, ParentLocator, VhdxBuilder};
+
+const SIZE: u64 = 8 * MB;
+const UNIT: u64 = 16 << 10;
+/// What the child holds: two sectors of block 1.
+const HELD: std::ops::Range<u64> = MB + 1024..MB + 2048;
+
+/// A parent, its child, and the tables beside them.
+struct Pair {
+    folder: TempDir,
+    parent_guid: Uuid,
+    child_guid: Uuid,
+    parent_table: Tracked,
+    child_table: Tracked,
+}
+
+impl Pair {
+    /// An id was created in the parent, and one in the child; after each, something was written.
+    fn new() -> Self {
+        Self::with(|parent| parent, |child| child)
+    }
+
+    fn with(
+        parent: impl Fn(VhdxBuilder) -> VhdxBuilder,
+        child: impl Fn(VhdxBuilder) -> VhdxBuilder,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let disk_id = Uuid::from_u128(7);
+        let disk = |seed| VhdxBuilder::new(SIZE).seed(seed).disk_id(disk_id);
+        let parent = parent(disk(1).block(3, Block::Full(Fill(1))));
+        let parent_guid = parent.write(&folder.path().join("p.vhdx")).unwrap().data_write_guid;
+        let locator = ParentLocator::new(parent_guid).relative(r".\p.vhdx");
+        let held = Block::Partial { sectors: vec![2..4], fill: Fill(2) };
+        let child = child(disk(2).parent(locator).block(1, held));
+        let child_guid = child.write(&folder.path().join("c.avhdx")).unwrap().data_write_guid;
+        let mut parent_table = Tracked::new(SIZE, 1);
+        parent_table.seal();
+        parent_table.write(3 * MB..3 * MB + 1);
+        let mut child_table = parent_table.child(2);
+        child_table.write(HELD);
+        child_table.seal();
+        let pair = Pair { folder, parent_guid, child_guid, parent_table, child_table };
+        pair.parent_table.builder().write(pair.table("p.vhdx")).unwrap();
+        pair.child_table.builder().write(pair.table("c.avhdx")).unwrap();
+        pair
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn table(&self, disk: &str) -> PathBuf {
+        self.path(&format!("{disk}.rct"))
+    }
+
+    fn query(&self) -> ChangeQuery {
+        ChangeQuery::new(self.path("c.avhdx"))
+    }
+
+    fn since(&self, baseline: impl Into<String>) -> Result<VirtualDiskChanges, Error> {
+        self.query().since(baseline.into().parse()?).run()
+    }
+
+    /// The id that was created in the parent, the one in the child.
+    fn parent_id(&self) -> String {
+        let (branch, number) = self.parent_table.current_id();
+        id_text(branch, number)
+    }
+
+    fn child_id(&self) -> String {
+        let (branch, number) = self.child_table.current_id();
+        id_text(branch, number)
+    }
+}
+
+fn refused(result: Result<VirtualDiskChanges, Error>) -> (u32, Option<u32>, String) {
+    let error = result.unwrap_err();
+    (error.return_value().code(), error.win32_code(), error.to_string())
+}
+
+#[test]
+fn files_are_baselines_by_path_by_guid_and_as_the_parent() {
+    let pair = Pair::new();
+    let expected = ranges(&[HELD]);
+    let file = format!("file:{}", pair.path("p.vhdx").display());
+    for baseline in [file, format!("dwg:{}", pair.parent_guid), "parent".into()] {
+        assert_eq!(pair.since(&baseline).unwrap().ranges, expected, "{baseline}");
+        assert_eq!(baseline.parse::<Limit>().unwrap().to_string(), baseline);
+    }
+    // What the child itself holds is in the child alone.
+    fs::remove_file(pair.path("p.vhdx")).unwrap();
+    assert_eq!(pair.since("parent").unwrap().ranges, expected);
+    assert_eq!(
+        pair.since(format!("dwg:{}", pair.parent_guid)).unwrap_err().kind(),
+        ErrorKind::ParentNotFound
+    );
+}
+
+#[test]
+fn of_two_files_with_one_guid_the_deepest_is_the_baseline() {
+    let folder = tempfile::tempdir().unwrap();
+    let guid = Uuid::from_u128(9);
+    let files = ["a.vhdx", "b.avhdx", "c.avhdx"];
+    for (index, name) in files.iter().enumerate() {
+        let mut builder = VhdxBuilder::new(SIZE).seed(index as u64).disk_id(guid);
+        let held = Block::Partial { sectors: vec![0..1], fill: Fill(1) };
+        if index > 0 {
+            let parent = format!(r".\{}", files[index - 1]);
+            builder = builder.parent(ParentLocator::new(guid).relative(&parent));
+            builder = builder.block(index as u64, held);
+        }
+        builder.data_write_guid(guid).write(&folder.path().join(name)).unwrap();
+    }
+    let query = ChangeQuery::new(folder.path().join("c.avhdx")).since(Limit::DataWriteGuid(guid));
+    assert_eq!(query.run().unwrap().ranges, ranges(&[MB..MB + 512, 2 * MB..2 * MB + 512]));
+}
+
+#[test]
+fn a_disk_since_itself_is_refused() {
+    let pair = Pair::new();
+    let own = format!("file:{}", pair.path("c.avhdx").display());
+    for baseline in [own, format!("dwg:{}", pair.child_guid)] {
+        let (code, _, message) = refused(pair.since(&baseline));
+        assert_eq!(code, 32773, "{message}");
+        assert!(message.contains("the disk itself"), "{message}");
+    }
+    let root = ChangeQuery::new(pair.path("p.vhdx")).since(Limit::Parent).run();
+    assert_eq!(refused(root).0, 32773);
+    let (code, win32, _) = refused(pair.since("dwg:7"));
+    assert_eq!((code, win32), (32773, Some(0xC03A_0029)));
+    let unknown = pair.since(format!("dwg:{}", Uuid::from_u128(1)));
+    assert_eq!(refused(unknown).0, 32773);
+}
+
+#[test]
+fn a_region_outside_the_disk_is_described_by_what_is_outside() {
+    let pair = Pair::new();
+    let ask = |region: (std::ops::Bound<u64>, std::ops::Bound<u64>)| {
+        refused(pair.query().since(Limit::Parent).region(region).run()).2
+    };
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+    let begins = ask((Included(SIZE + 1), Unbounded));
+    assert!(
+        begins.contains("region begins at byte 8388609, but the disk ends at byte 8388608"),
+        "{begins}"
+    );
+    let ends = ask((Included(0), Excluded(SIZE + 1)));
+    assert!(
+        ends.contains(
+            "begins at byte 0 and ends at byte 8388609, but the disk ends at byte 8388608"
+        ),
+        "{ends}"
+    );
+    let inverted = ask((Included(9), Excluded(3)));
+    assert!(inverted.contains("begins at byte 9, after its end at byte 3"), "{inverted}");
+}
+
+#[test]
+fn a_parent_whose_log_is_in_use_is_refused_unless_allowed() {
+    let dirty = |parent: VhdxBuilder| parent.log(LogPlan::Dirty(DirtyLog::default()));
+    let pair = Pair::with(dirty, |child| child);
+    for baseline in ["*".to_owned(), pair.parent_id(), format!("dwg:{}", pair.parent_guid)] {
+        let (code, win32, message) = refused(pair.since(&baseline));
+        assert_eq!((code, win32), (32775, Some(0xC03A_001C)), "{message}");
+        assert!(message.contains("merge") && message.contains("--allow-unclean"), "{message}");
+    }
+    assert_eq!(pair.since("parent").unwrap().ranges, ranges(&[HELD]), "needs no parent");
+    let query = pair.query().allow_unclean(true);
+    query.clone().since(Limit::Allocated).run().unwrap();
+    query.since(pair.parent_id().parse().unwrap()).run().unwrap();
+}
+
+#[test]
+fn a_parent_with_another_disk_id_is_accepted_with_a_warning() {
+    let pair = Pair::with(|parent| parent.disk_id(Uuid::from_u128(8)), |child| child);
+    let answer = pair.since("*").unwrap();
+    assert_eq!(answer.warnings.len(), 1, "{:?}", answer.warnings);
+    assert!(answer.warnings[0].message.contains("virtual disk id"), "{:?}", answer.warnings);
+    assert!(answer.warnings[0].path.ends_with("p.vhdx"));
+    assert!(Pair::new().since("*").unwrap().warnings.is_empty());
+}
+
+/// What was written to the parent after its newest id; the child's ids cannot exclude it.
+const BELOW: std::ops::Range<u64> = 3 * MB..3 * MB + UNIT;
+
+/// Every sector that the child holds, and the parent's newer units.
+fn by_sectors() -> Vec<vhdx_rct::ByteRange> {
+    ranges(&[HELD, BELOW])
+}
+
+#[test]
+fn an_id_of_the_frozen_parent_is_answered_by_sectors_above_it() {
+    let pair = Pair::new();
+    assert_eq!(pair.since(pair.parent_id()).unwrap().ranges, by_sectors());
+    // A running VM's leaf: its log is in use, and its table may lag behind.
+    let dirty = |child: VhdxBuilder| child.log(LogPlan::Dirty(DirtyLog::default()));
+    let running = Pair::with(|parent| parent, dirty);
+    assert_eq!(running.since(running.parent_id()).unwrap().ranges, by_sectors());
+}
+
+#[test]
+fn a_damaged_table_concerns_only_questions_that_need_it() {
+    let pair = Pair::new();
+    let broken = pair.child_table.builder().headers(HeaderPlan::BothBroken);
+    broken.write(pair.table("c.avhdx")).unwrap();
+    let answer = pair.since(pair.parent_id()).unwrap();
+    assert_eq!(answer.ranges, by_sectors());
+    assert!(answer.warnings[0].path.ends_with("c.avhdx.rct"), "{:?}", answer.warnings);
+    assert_eq!(pair.query().newest_id().unwrap(), None);
+    for baseline in ["*", "parent", &format!("dwg:{}", pair.parent_guid)] {
+        assert_eq!(pair.since(baseline).unwrap().warnings.len(), 1, "{baseline}");
+    }
+    assert_eq!(refused(pair.since(pair.child_id())).0, 32775);
+    assert_eq!(pair.query().known_ids().unwrap().len(), 1);
+}
+
+#[test]
+fn a_dirty_leaf_answers_its_own_ids_by_its_blocks() {
+    let dirty = |child: VhdxBuilder| child.log(LogPlan::Dirty(DirtyLog::default()));
+    let pair = Pair::with(|parent| parent, dirty);
+    let answer = pair.since(pair.child_id()).unwrap();
+    assert_eq!(answer.ranges, by_sectors());
+    assert!(answer.warnings[0].message.contains("not closed cleanly"), "{:?}", answer.warnings);
+    let clean = Pair::new();
+    assert_eq!(clean.since(clean.child_id()).unwrap().ranges, ranges(&[BELOW]));
+}
+
+#[test]
+fn a_table_that_the_blocks_contradict_is_not_used() {
+    let pair = Pair::new();
+    let id = pair.child_id();
+    // The numbers of a write a unit further on, as a foreign table would have them.
+    let mut shifted = pair.parent_table.child(2);
+    shifted.write(HELD.start + UNIT..HELD.end + UNIT);
+    shifted.seal();
+    shifted.builder().write(pair.table("c.avhdx")).unwrap();
+    let answer = pair.since(&id).unwrap();
+    assert_eq!(answer.ranges, by_sectors(), "everything that the child holds");
+    assert!(answer.warnings[0].message.contains("never changed"), "{:?}", answer.warnings);
+    let evidence = pair.query().check_tables().unwrap();
+    assert!(evidence[0].as_ref().unwrap().contradiction.is_some());
+    assert!(evidence[1].is_none(), "a root's blocks show nothing");
+}
+
+#[test]
+fn the_table_check_counts_its_evidence() {
+    let full = |child: VhdxBuilder| child.block(5, Block::Full(Fill(3)));
+    let pair = Pair::with(|parent| parent, full);
+    let evidence = || pair.query().check_tables().unwrap()[0].clone().unwrap();
+    assert!(evidence().contradiction.is_some(), "no unit of block 5 is changed");
+    let mut table = pair.parent_table.child(2);
+    table.write(HELD);
+    table.write(5 * MB + UNIT..5 * MB + UNIT + 1);
+    table.builder().write(pair.table("c.avhdx")).unwrap();
+    let found = evidence();
+    assert_eq!((found.sectors, found.full_blocks, found.contradiction), (2, 1, None));
+}
+
+#[test]
+fn a_table_directly_below_is_never_skipped() {
+    let pair = Pair::new();
+    let id = pair.child_id();
+    let damage: [(&str, &dyn Fn(&Path)); 3] = [
+        ("missing", &|table| fs::remove_file(table).unwrap()),
+        ("damaged", &|table| {
+            let broken = pair.parent_table.builder().headers(HeaderPlan::BothBroken);
+            broken.write(table).unwrap();
+        }),
+        ("foreign", &|table| {
+            Tracked::new(SIZE, 99).builder().write(table).unwrap();
+        }),
+    ];
+    for (what, damage) in damage {
+        damage(&pair.table("p.vhdx"));
+        let (code, win32, message) = refused(pair.since(&id));
+        assert_eq!((code, win32), (32775, Some(0xC03A_0030)), "{what}: {message}");
+        let known = pair.query().known_ids().unwrap();
+        let own: RctId = id.parse().unwrap();
+        assert!(known.iter().all(|ids| ids.branch != own.branch), "{what}");
+    }
+}
+
+/// A merge writes into the file below, whose own table then has numbers above its current one.
+#[test]
+fn writes_below_after_the_child_was_made_are_reported() {
+    let pair = Pair::new();
+    let mut merged = pair.parent_table.clone();
+    merged.write(6 * MB..6 * MB + 1);
+    merged.builder().write(pair.table("p.vhdx")).unwrap();
+    let answer = pair.since(pair.child_id()).unwrap();
+    assert_eq!(answer.ranges, ranges(&[BELOW, 6 * MB..6 * MB + UNIT]));
+}
+
+#[test]
+fn a_disk_modified_after_its_table_is_a_warning() {
+    let pair = Pair::new();
+    let modify = |name: &str, seconds: u64| {
+        let file = File::options().write(true).open(pair.path(name)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
+    };
+    for name in ["p.vhdx", "p.vhdx.rct", "c.avhdx", "c.avhdx.rct"] {
+        modify(name, 1_000_000);
+    }
+    assert!(pair.query().warnings().unwrap().is_empty());
+    modify("c.avhdx", 1_000_002);
+    assert!(pair.query().warnings().unwrap().is_empty());
+    modify("c.avhdx", 1_000_003);
+    let warnings = pair.query().warnings().unwrap();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].message.contains("3 s after its tracking table"), "{warnings:?}");
+    assert_eq!(pair.since("*").unwrap().warnings, warnings);
+}
