@@ -275,7 +275,8 @@ fn the_table_check_counts_its_evidence() {
 fn a_table_directly_below_is_never_skipped() {
     let pair = Pair::new();
     let id = pair.child_id();
-    let damage: [(&str, &dyn Fn(&Path)); 3] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
+    let damage: [Damage<'_>; 3] = [
         ("missing", &|table| fs::remove_file(table).unwrap()),
         ("damaged", &|table| {
             let broken = pair.parent_table.builder().headers(HeaderPlan::BothBroken);

@@ -1,0 +1,221 @@
+//! Random lives of tracked disks, by a model that knows the rules of the formats and the disk's
+//! content at every moment: each answer must be the rule's, and contain what changed.
+#![allow(clippy::single_range_in_vec_init)] // a list of ranges may have one
+
+mod common;
+
+use common::{codes, ranges, seeds};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use vhdx_rct::{ByteRange, ChangeQuery, Error, VirtualDisk};
+use vhdx_rct_fixtures::lives::{FileId, Life, Refusal, Remembered, Verdict};
+use vhdx_rct_fixtures::ranges::{clip, coalesce};
+use vhdx_rct_fixtures::rct::{RctId, id_text};
+use vhdx_rct_fixtures::rng::Rng;
+
+const EVENTS: Range<u64> = 10..70;
+
+/// Each seed is a life of its own; a failure gives the seed.
+fn for_each_life(seeds: Range<u64>, mut check: impl FnMut(&Written, &mut Rng)) {
+    for seed in seeds {
+        let mut rng = Rng::new(!seed);
+        let life = Life::random(seed, rng.range(EVENTS));
+        let written = Written::new(life, &[]);
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            check(&written, &mut rng);
+        }));
+        assert!(result.is_ok(), "the life of seed {seed} fails");
+    }
+}
+
+/// A life, and its files in a directory.
+struct Written {
+    life: Life,
+    paths: BTreeMap<FileId, PathBuf>,
+    _directory: tempfile::TempDir,
+}
+
+impl Written {
+    fn new(life: Life, unclean: &[FileId]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = life.write(directory.path(), unclean).unwrap();
+        Self { life, paths, _directory: directory }
+    }
+
+    fn path(&self, file: FileId) -> &Path {
+        &self.paths[&file]
+    }
+
+    /// The leaf, and in some lives another file that is asked as a disk of its own.
+    fn leaves(&self, rng: &mut Rng) -> Vec<FileId> {
+        let mut leaves = vec![self.life.leaf()];
+        if rng.one_in(2) {
+            leaves.push(rng.pick(&self.life.files()));
+        }
+        leaves.dedup();
+        leaves
+    }
+
+    fn query(&self, file: FileId, id: RctId) -> ChangeQuery {
+        ChangeQuery::new(self.path(file)).since(id_text(id.0, id.1).parse().unwrap())
+    }
+
+    /// Asks for the whole disk, and returns the ranges if there is an answer: the rule's.
+    fn ask(&self, file: FileId, id: RctId, allow_unclean: bool) -> Option<Vec<ByteRange>> {
+        let answer = self.query(file, id).allow_unclean(allow_unclean).run();
+        let place = || format!("file {file} since {}", id_text(id.0, id.1));
+        match (self.life.verdict(file, id, allow_unclean), answer) {
+            (Verdict::Refused(expected), Err(error)) => {
+                assert!(is_meant(expected, &error), "{}: {expected:?}, but {error}", place());
+                None
+            }
+            (Verdict::Changed(expected), Ok(found)) => {
+                let (path, expected) = (expected.path, ranges(&expected.ranges()));
+                assert_eq!(found.ranges, expected, "{}, by {path:?}", place());
+                Some(found.ranges)
+            }
+            (Verdict::Refused(expected), Ok(_)) => {
+                panic!("{}: an answer, but it should be refused: {expected:?}", place());
+            }
+            (Verdict::Changed(expected), Err(error)) => {
+                panic!("{}: should be answered by {:?}: {error}", place(), expected.path);
+            }
+        }
+    }
+
+    /// Asks in two parts, which must join to the whole, or be refused as the whole is.
+    fn ask_in_parts(&self, file: FileId, id: RctId, whole: Option<&[ByteRange]>, cut: u64) {
+        for region in [0..cut, cut..self.life.size()] {
+            match (whole, self.query(file, id).region(region.clone()).run()) {
+                (Some(whole), Ok(part)) => {
+                    let within =
+                        whole.iter().map(|range| clip(&(range.offset..range.end()), &region));
+                    assert_eq!(part.ranges, ranges(&coalesce(within.collect())), "{region:?}");
+                }
+                (None, Err(_)) => {}
+                (_, part) => panic!("{region:?} of file {file}: {part:?}, unlike the whole disk"),
+            }
+        }
+    }
+}
+
+/// Whether an error is the refusal that the model calls for.
+fn is_meant(expected: Refusal, error: &Error) -> bool {
+    let found = (error.return_value().code(), error.win32_code());
+    match expected {
+        Refusal::TrackingOff => found == codes::TRACKING_OFF,
+        Refusal::NoDataForId => found == codes::UNKNOWN_ID,
+        Refusal::NotClosedCleanly => found == codes::UNTRUSTED,
+        Refusal::InvalidState => found.0 == codes::UNTRUSTED.0,
+        Refusal::OfTheTable => [codes::UNTRUSTED.0, codes::CORRUPT.0].contains(&found.0),
+    }
+}
+
+/// Asserts that the ranges contain every sector whose content differs from then.
+fn assert_contains(found: &[ByteRange], changed: &[usize], since: &Remembered) {
+    let mut left = found.iter().peekable();
+    for sector in changed {
+        let bytes = *sector as u64 * 512..(*sector as u64 + 1) * 512;
+        while left.next_if(|range| range.end() <= bytes.start).is_some() {}
+        let holds = left.peek().is_some_and(|r| r.offset <= bytes.start && bytes.end <= r.end());
+        assert!(
+            holds,
+            "{bytes:?} changed since {} and is missing",
+            id_text(since.id.0, since.id.1)
+        );
+    }
+}
+
+#[test]
+fn answers_since_created_ids_are_the_rules() {
+    let mut answers = 0;
+    for_each_life(seeds(40, 400), |written, rng| {
+        let life = &written.life;
+        for file in written.leaves(rng) {
+            for since in life.remembered() {
+                let whole = written.ask(file, since.id, false);
+                if rng.one_in(4) {
+                    written.ask_in_parts(file, since.id, whole.as_deref(), rng.below(life.size()));
+                }
+                let Some(found) = whole else { continue };
+                answers += 1;
+                if let Verdict::Changed(expected) = life.verdict(file, since.id, false)
+                    && life.undetectable(since, &expected).is_none()
+                {
+                    assert_contains(&found, &life.truth(file, since), since);
+                }
+            }
+        }
+    });
+    assert!(answers > 100, "only {answers} questions were answered");
+}
+
+#[test]
+fn answers_since_other_ids_are_the_rules() {
+    let mut ids = 0;
+    for_each_life(seeds(40, 400), |written, _| {
+        for id in written.life.strange_ids() {
+            written.ask(written.life.leaf(), id, false);
+            ids += 1;
+        }
+    });
+    assert!(ids > 40, "only {ids} ids were asked about");
+}
+
+#[test]
+fn a_root_in_use_is_answered_by_its_table_where_that_is_allowed() {
+    let mut answers = 0;
+    for seed in 0..seeds(40, 400).end * 10 {
+        let life = Life::random(seed, 30);
+        let (leaf, ids) = (life.leaf(), life.remembered().to_vec());
+        let refused_by_default = |since: &Remembered| {
+            let verdict = life.verdict(leaf, since.id, false);
+            matches!(verdict, Verdict::Refused(Refusal::NotClosedCleanly))
+        };
+        let Some(since) = ids.iter().find(|since| refused_by_default(since)) else { continue };
+        let written = Written::new(life.clone(), &[]);
+        assert!(written.ask(leaf, since.id, true).is_some(), "seed {seed}");
+        answers += 1;
+    }
+    assert!(answers > 0, "no root was in use");
+}
+
+#[test]
+fn a_parent_in_use_is_refused() {
+    let mut refused = 0;
+    for seed in seeds(40, 400) {
+        let life = Life::random(seed, 30);
+        let chain = life.chain(life.leaf());
+        let [.., parent, leaf] = chain[..] else { continue };
+        let answered =
+            life.remembered().iter().find_map(|since| match life.verdict(leaf, since.id, false) {
+                Verdict::Changed(answer) => Some((since.clone(), answer)),
+                Verdict::Refused(_) => None,
+            });
+        let Some((since, answer)) = answered else { continue };
+        let written = Written::new(life, &[parent]);
+        let error = written.query(leaf, since.id).run().unwrap_err();
+        assert_eq!(error.return_value().code(), codes::UNTRUSTED.0, "seed {seed}: {error}");
+        let allowed = written.query(leaf, since.id).allow_unclean(true).run().unwrap();
+        if written.life.undetectable(&since, &answer).is_none() {
+            assert_contains(&allowed.ranges, &written.life.truth(leaf, &since), &since);
+        }
+        refused += 1;
+    }
+    assert!(refused > 5, "only {refused} lives have a parent");
+}
+
+#[test]
+fn content_is_the_models() {
+    for_each_life(seeds(40, 400), |written, rng| {
+        for file in written.leaves(rng) {
+            let disk: VirtualDisk = ChangeQuery::new(written.path(file)).disk().unwrap();
+            let expected = written.life.bytes(file);
+            let mut found = vec![0xEE; expected.len()];
+            disk.read_at(&mut found, 0).unwrap();
+            let differs = found.iter().zip(&expected).position(|(found, right)| found != right);
+            assert_eq!(differs, None, "file {file} reads differently from this byte on");
+        }
+    });
+}
