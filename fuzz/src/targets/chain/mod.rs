@@ -9,7 +9,7 @@ use crate::ask::{ask, checked, must_be, whole};
 use crate::media::{Disks, Image};
 use arbitrary::{Arbitrary, Unstructured};
 use flip::flipped;
-use model::Model;
+use model::{Expected, Model};
 use plan::{Plan, Since};
 use std::ops::Range;
 use vhdx_rct::{ChangeQuery, ErrorKind, Limit, RctId};
@@ -61,23 +61,28 @@ fn well_formed(plan: &Plan, model: &Model) {
     let query = query.allow_unclean(question.allow_unclean);
     let region = region(plan, model.size());
     let most = (question.most > 0).then_some(usize::from(question.most));
-    let (expected, may_refuse) = match question.since {
-        Since::File(index) => (model.stack.changed_since(model.file(index).0), false),
-        Since::Id(index) => match model.id(index) {
-            Some(id) => (model.since_id(id), model.has_unclean(id) && !question.allow_unclean),
-            None => (model.stack.allocated(), false),
+    let expected = match question.since {
+        Since::File(index) => match model.file(index).0 {
+            itself if itself + 1 == model.paths.len() => {
+                Expected::Refused(ErrorKind::InvalidParameter)
+            }
+            index => Expected::Ranges(model.stack.changed_since(index)),
         },
-        Since::Allocated => (model.stack.allocated(), false),
+        Since::Id(index) => match model.id(index) {
+            Some(id) => model.since_id(id, question.allow_unclean),
+            None => Expected::Ranges(model.stack.allocated()),
+        },
+        Since::Allocated => Expected::Ranges(model.stack.allocated()),
     };
-    match ask(&query, Some(region.clone()), most) {
-        Ok(_) if may_refuse => panic!("a table that may lag behind was trusted"),
-        Ok(answer) => must_be(&answer, &expected, &region, most, &question.since),
-        Err(error) if may_refuse => assert_eq!(error.kind(), ErrorKind::UntrustedTracking),
-        Err(error) => panic!("a well-formed chain is refused: {error}"),
-    }
-    if !may_refuse {
-        let all = whole(&query, question.start.into()).expect("a well-formed chain");
-        must_be(&all, &expected, &(0..model.size()), None, &question.since);
+    match (ask(&query, Some(region.clone()), most), expected) {
+        (Ok(answer), Expected::Ranges(expected)) => {
+            must_be(&answer, &expected, &region, most, &question.since);
+            let all = whole(&query, question.start.into()).expect("a well-formed chain");
+            must_be(&all, &expected, &(0..model.size()), None, &question.since);
+        }
+        (Err(error), Expected::Refused(kind)) => assert_eq!(error.kind(), kind, "{error}"),
+        (Ok(_), Expected::Refused(kind)) => panic!("answered instead of {kind:?}"),
+        (Err(error), _) => panic!("a well-formed chain is refused: {error}"),
     }
     content(&query, model, region.start);
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::sync::LazyLock;
+use vhdx_rct::ErrorKind;
 use vhdx_rct_fixtures::chain::dirty_log;
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::ranges::{clip, coalesce};
@@ -28,8 +29,16 @@ pub struct Model {
     pub images: Vec<(Image, Option<Image>)>,
     pub places: Vec<(Placement, Option<RctPlacement>)>,
     pub stack: Stack,
+    builders: Vec<VhdxBuilder>,
     tracked: Vec<Option<Tracked>>,
-    dirty: Vec<bool>,
+    /// Only the leaf can be: parents were frozen.
+    dirty: bool,
+}
+
+/// What a question since an id must give.
+pub enum Expected {
+    Ranges(Vec<Range<u64>>),
+    Refused(ErrorKind),
 }
 
 pub fn build(plan: &Plan) -> io::Result<Model> {
@@ -42,9 +51,11 @@ pub fn build(plan: &Plan) -> io::Result<Model> {
         images: Vec::new(),
         places: Vec::new(),
         stack: Stack(Vec::new()),
+        builders: Vec::new(),
         tracked: Vec::new(),
-        dirty: Vec::new(),
+        dirty: false,
     };
+    let leaf = plan.files().count() - 1;
     for (index, (file, [disk, table])) in plan.files().zip(&*SCRATCH).enumerate() {
         if index > 0 {
             size += u64::from(file.grow.unwrap_or(0)) * 16 * sector;
@@ -57,7 +68,8 @@ pub fn build(plan: &Plan) -> io::Result<Model> {
             builder = builder.parent(locator.relative(&format!(".\\{name}")));
         }
         builder = with_blocks(builder, file, index > 0, size);
-        if let Some(seed) = file.log {
+        if let Some(seed) = file.log.filter(|_| index == leaf) {
+            model.dirty = true;
             let log = dirty_log(&mut Rng::new(seed.into()), &builder);
             builder = builder.log(LogPlan::Dirty(log));
         }
@@ -72,7 +84,7 @@ pub fn build(plan: &Plan) -> io::Result<Model> {
         model.places.push((placement, rct));
         model.stack.0.push(builder.layer());
         model.tracked.push(tracked);
-        model.dirty.push(file.log.is_some());
+        model.builders.push(builder);
     }
     Ok(model)
 }
@@ -176,29 +188,69 @@ impl Model {
         (!ids.is_empty()).then(|| ids[usize::from(index) % ids.len()])
     }
 
-    /// The files that answer for an id, with their tables where they know it: from the deepest
-    /// that does upwards.
-    fn answering(&self, id: RctId) -> impl Iterator<Item = (usize, Option<&Tracked>)> {
-        let knows = move |table: &&Tracked| table.ids().contains(&id);
-        let deepest =
-            self.tracked.iter().position(|table| table.as_ref().is_some_and(|t| knows(&t)));
-        let tables = self.tracked.iter().enumerate().skip(deepest.unwrap_or(usize::MAX));
-        tables.map(move |(index, table)| (index, table.as_ref().filter(knows)))
+    /// The table of the deepest file that resolves the id answers, with the blocks of the files
+    /// above it and, of the file below, what was written there after its newest id.
+    pub fn since_id(&self, id: RctId, allow_unclean: bool) -> Expected {
+        let resolves =
+            |table: &Option<Tracked>| table.as_ref().is_some_and(|t| t.ids().contains(&id));
+        let last = self.tracked.iter().position(resolves).expect("one of its ids");
+        let own = self.tracked[last].as_ref().expect("it resolves the id");
+        let dirty = self.dirty && last + 1 == self.paths.len();
+        let mut parts: Vec<Range<u64>> = self.stack.0[last + 1..].iter().flat_map(held).collect();
+        if last == 0 {
+            if dirty && !allow_unclean {
+                return Expected::Refused(ErrorKind::UntrustedTracking);
+            }
+            parts.extend(own.changed_since(id));
+        } else {
+            let history = |table: &Tracked| -> Vec<_> {
+                table.branches().iter().map(|branch| (branch.guid, branch.first)).collect()
+            };
+            let below = self.tracked[last - 1].as_ref();
+            let Some(below) = below.filter(|b| history(own).starts_with(&history(b))) else {
+                return Expected::Refused(ErrorKind::UnknownId);
+            };
+            if dirty || self.contradicts(last, own) {
+                parts.extend(held(&self.stack.0[last]));
+            } else {
+                parts.extend(own.changed_since(id));
+                parts.extend(
+                    self.blocks(last).filter(|(_, block)| is_empty(block)).map(|(range, _)| range),
+                );
+            }
+            parts.extend(below.changed_since(below.current_id()));
+        }
+        let whole = 0..self.size();
+        Expected::Ranges(coalesce(parts.iter().map(|range| clip(range, &whole)).collect()))
     }
 
-    /// Units written since where a file knows the id, else all that the file holds.
-    pub fn since_id(&self, id: RctId) -> Vec<Range<u64>> {
-        let parts = self.answering(id).flat_map(|(index, table)| match table {
-            Some(table) => table.changed_since(id),
-            None => held(&self.stack.0[index]),
-        });
-        coalesce(parts.map(|range| clip(&range, &(0..self.size()))).collect())
+    /// A file's blocks, with the range of each.
+    fn blocks(&self, index: usize) -> impl Iterator<Item = (Range<u64>, &Written)> {
+        let (builder, size) = (&self.builders[index], self.stack.0[index].size());
+        let length = builder.block_bytes();
+        let range = move |block: u64| block * length..((block + 1) * length).min(size);
+        builder.blocks().iter().map(move |(index, block)| (range(*index), block))
     }
 
-    /// Is some table that answers for the id one of a disk that was not closed cleanly?
-    pub fn has_unclean(&self, id: RctId) -> bool {
-        self.answering(id).any(|(index, table)| table.is_some() && self.dirty[index])
+    /// Does the file hold data in units that it was never seen to write?
+    fn contradicts(&self, index: usize, table: &Tracked) -> bool {
+        let seen = table.changed_since(table.ids()[0]);
+        let touches =
+            |range: &Range<u64>| seen.iter().any(|s| s.start < range.end && range.start < s.end);
+        let sector = self.builders[index].sector_bytes();
+        self.blocks(index).any(|(block, written)| match written {
+            Written::Full(_) => !touches(&block),
+            Written::Partial { sectors, .. } => sectors.iter().cloned().flatten().any(|s| {
+                let start = block.start + s * sector;
+                start < block.end && !touches(&(start..start + sector))
+            }),
+            _ => false,
+        })
     }
+}
+
+fn is_empty(block: &Written) -> bool {
+    matches!(block, Written::Zero { .. } | Written::Unmapped { .. } | Written::Undefined { .. })
 }
 
 /// Everything that a file says something of.
