@@ -32,7 +32,7 @@ if ! command -v valgrind >/dev/null; then
     apt-get install --yes --quiet valgrind >&2
 fi
 
-cargo build --release --quiet --features cli --bin vhdx-rct
+cargo build --release --quiet --package vhdx-rct-cli
 cargo build --release --quiet --package vhdx-rct-fixtures --bin make-bench-disks
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,6 +1,7 @@
 //! How long it takes to open a disk, and to ask about a part of it or all of it.
 //!
-//! `cargo bench --bench query`; with `-- --test` everything is tried once, on small files.
+//! `cargo bench -p vhdx-rct-benches --bench query`; with `-- --test` everything is tried once, on
+//! small files.
 //! `-- --profile-time 10 'BAT, full/file/query'` runs one of them for a profiler.
 
 mod support;

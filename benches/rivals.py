@@ -161,7 +161,7 @@ class Bench:
         self.folder, self.rounds = folder, options.rounds
         self.sizes = [int(size) for size in options.sizes.split(",")]
         build("--package", "vhdx-rct-fixtures", "--bin", "make-bench-disks")
-        build("--features", "cli", "--bin", "vhdx-rct")
+        build("--package", "vhdx-rct-cli")
         self.ours = TARGET / "release" / "vhdx-rct"
         self.python = python_with_packages()
 

@@ -1,7 +1,7 @@
 //! How much of the throughput is left that reading the same bytes and summing them has.
 //!
-//! `cargo bench --bench share` prints a table in Markdown; `cargo bench --bench share -- BAT`
-//! only the rows with that in their name. Baseline and query take turns, so that whatever else
+//! `cargo bench -p vhdx-rct-benches --bench share` prints a table in Markdown; with `-- BAT`, only
+//! the rows with that in their name. Baseline and query take turns, so that whatever else
 //! the machine does meets both; the time that the process had a processor for is given beside
 //! the time that went by, since the first does not depend on other processes.
 

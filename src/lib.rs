@@ -83,16 +83,14 @@
 //! # Features
 //!
 //! - `serde`: `Serialize` and `Deserialize` on the types of an answer.
-//! - `capi`: the C interface, module `capi`.
-//! - `cli`: the command-line tool `vhdx-rct`.
+//!
+//! The command-line tool is the package `vhdx-rct-cli`, the C interface `vhdx-rct-capi`.
 //!
 //! [MS-VHDX]: https://learn.microsoft.com/openspecs/windows_protocols/ms-vhdx
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
 mod bytes;
-#[cfg(feature = "capi")]
-pub mod capi;
 mod chain;
 mod changes;
 mod error;

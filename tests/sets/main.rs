@@ -6,16 +6,15 @@
 mod common;
 
 mod forms;
-mod info;
 mod random;
 mod set_file;
 mod stale;
 
 use std::fs;
 use std::ops::Range;
-use tempfile::TempDir;
 use vhdx_rct::{ByteRange, ChangeQuery, Error, Limit, SnapshotCatalogue};
 use vhdx_rct_fixtures::set::{Fate, RandomSet, Taken};
+use vhdx_rct_fixtures::testing::two_kept;
 use vhdx_rct_fixtures::vhds::{JsonStyle, Snapshot as Told, catalogue_json};
 
 /// What a question must give.
@@ -97,33 +96,6 @@ fn must_be(found: Result<Vec<ByteRange>, Error>, expected: &Expected, what: &str
         }
         _ => panic!("{what}: expected {expected:?}, found {found:?}"),
     }
-}
-
-/// The first random set of this kind.
-fn find(wanted: impl Fn(&RandomSet) -> bool) -> (TempDir, RandomSet) {
-    let sets = (0..200).map(|seed| {
-        let directory = tempfile::tempdir().unwrap();
-        let set = RandomSet::random(directory.path(), seed).unwrap();
-        (directory, set)
-    });
-    sets.into_iter().find(|(_, set)| wanted(set)).unwrap()
-}
-
-/// A set in whose active state's history at least two kept snapshots lie, and the indices of the
-/// first two; it has no catalog.
-fn two_kept() -> (TempDir, RandomSet, usize, usize) {
-    let kept = |set: &RandomSet| -> Vec<usize> {
-        let is = |i: &usize| {
-            set.snapshots[*i].fate == Fate::Kept
-                && set.snapshots[*i].rct_listed
-                && set.written(*i, None).is_some()
-        };
-        (0..set.snapshots.len()).filter(is).collect()
-    };
-    let (directory, set) = find(|set| kept(set).len() > 1);
-    let _ = fs::remove_file(format!("{}.snapshots.json", set.path.display()));
-    let kept = kept(&set);
-    (directory, set, kept[0], kept[1])
 }
 
 /// A snapshot's entry in the catalog.

@@ -4,6 +4,7 @@ use crate::common::{ranges, seeds};
 use crate::*;
 use vhdx_rct::{ReturnValue, get_virtual_disk_changes};
 use vhdx_rct_fixtures::rct::id_text;
+use vhdx_rct_fixtures::testing::set_with;
 
 #[test]
 fn random_sets_answer_as_the_record_says() {
@@ -67,7 +68,7 @@ fn an_rct_id_and_a_file_are_baselines_of_a_set_too() {
             && set.written(0, None).is_some()
             && set.beside
     };
-    let (directory, set) = find(kept_first);
+    let (directory, set) = set_with(kept_first);
     let rct = set.snapshots[0].rct;
     let answer =
         get_virtual_disk_changes(&set.path, &id_text(rct.0, rct.1), None, 0, set.size).unwrap();

@@ -4,6 +4,7 @@ use crate::common::RealImages;
 use vhdx_rct::vhd_set::VhdSet;
 use vhdx_rct::{ChangeQuery, ErrorKind, Limit, ReturnValue};
 use vhdx_rct_fixtures::rct::HeaderPlan;
+use vhdx_rct_fixtures::testing::two_kept;
 use vhdx_rct_fixtures::vhds::VhdsBuilder;
 
 #[test]
@@ -48,7 +49,7 @@ fn set_files_that_break_the_format_are_refused() {
 /// An id that only unread records could tell of is "not supported", not "unknown".
 #[test]
 fn unread_records_are_named_where_they_matter() {
-    let (_directory, set, ..) = crate::two_kept();
+    let (_directory, set, ..) = two_kept();
     let active = VhdSet::open(&set.path).unwrap().active_name().to_owned();
     let ask = || {
         ChangeQuery::new(&set.path)

@@ -1,30 +1,29 @@
-//! The C interface (feature `capi`): the method for backup tools that are not written in Rust,
-//! in the style of Windows' `QueryChangesVirtualDisk`, with buffers that the caller owns.
+//! The C interface: the method for backup tools that are not written in Rust, in the style of
+//! Windows' `QueryChangesVirtualDisk`, with buffers that the caller owns.
 //!
-//! The header is `include/vhdx_rct.h`, `examples/changes.c` a program. A library to link with:
+//! The header is `include/vhdx_rct.h`, `examples/changes.c` a program. A static and a shared
+//! library to link with, and a program that does:
 //!
 //! ```text
-//! cargo rustc --release --lib --features capi --crate-type staticlib
-//! cargo rustc --release --lib --features capi --crate-type cdylib
-//! cc -Iinclude program.c target/release/libvhdx_rct.a -lpthread -ldl -lm
+//! cargo build --release -p vhdx-rct-capi
+//! cc -Icrates/capi/include program.c target/release/libvhdx_rct_capi.a -lpthread -ldl -lm
 //! ```
 //!
-//! The last line is Linux'; `-- --print native-static-libs` behind the first tells what a program
-//! has to be linked with elsewhere. C is told ranges; it has no reader of a disk's content.
+//! The last line is for Linux; `cargo rustc --release -p vhdx-rct-capi -- --print
+//! native-static-libs` prints what a program has to be linked with elsewhere. C is told ranges;
+//! it has no reader of a disk's content.
 //!
-//! `examples/c.sh` builds and runs the program. Text is NUL-terminated. Paths are bytes as the operating system has them; on Windows, and
-//! everywhere for ids, UTF-8. No function keeps a pointer, allocates what the caller would have
-//! to free, or lets a panic through.
-#![allow(unsafe_code)]
+//! `examples/c.sh` builds and runs the program. Text is NUL-terminated. Paths are bytes as the
+//! operating system has them; on Windows, and everywhere for ids, UTF-8. No function keeps a
+//! pointer, allocates what the caller would have to free, or lets a panic through.
+#![warn(missing_docs)]
 
-use crate::changes::{ChangeQuery, DiskIdentity, Limit};
-use crate::error::{Error, ErrorKind, Result, ReturnValue};
-use crate::range::ByteRange;
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::slice;
+use vhdx_rct::{ByteRange, ChangeQuery, DiskIdentity, Error, ErrorKind, Limit, ReturnValue};
 
 /// Trust the tracking table of a disk that was not closed cleanly, which may miss what was
 /// written last.
@@ -206,7 +205,7 @@ pub extern "C" fn vhdx_rct_needs_full_backup() -> u32 {
 }
 
 /// Runs the work and keeps what went wrong.
-fn guarded(work: impl FnOnce() -> Result<()>) -> ReturnValue {
+fn guarded(work: impl FnOnce() -> Result<(), Error>) -> ReturnValue {
     // What a panic leaves behind is the caller's buffers, whose content then means nothing.
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         let message = "the query panicked, so nothing is known; please report it";
@@ -225,7 +224,7 @@ fn guarded(work: impl FnOnce() -> Result<()>) -> ReturnValue {
     }
 }
 
-fn query(path: Option<&[u8]>, flags: u32) -> Result<ChangeQuery> {
+fn query(path: Option<&[u8]>, flags: u32) -> Result<ChangeQuery, Error> {
     let path = native(path.ok_or_else(|| null("path"))?)?;
     if flags & !VHDX_RCT_ALLOW_UNCLEAN != 0 {
         return Err(invalid(format!("flags should be 0 or 1 and are {flags:#x}")));
@@ -233,7 +232,7 @@ fn query(path: Option<&[u8]>, flags: u32) -> Result<ChangeQuery> {
     Ok(ChangeQuery::new(path).allow_unclean(flags & VHDX_RCT_ALLOW_UNCLEAN != 0))
 }
 
-fn parse_limit(text: Option<&[u8]>) -> Result<Limit> {
+fn parse_limit(text: Option<&[u8]>) -> Result<Limit, Error> {
     let text = text.ok_or_else(|| null("limit_id"))?;
     match text.strip_prefix(b"file:") {
         Some(path) => native(path).map(Limit::File),
@@ -243,17 +242,17 @@ fn parse_limit(text: Option<&[u8]>) -> Result<Limit> {
 
 /// A path as the operating system has it.
 #[cfg(unix)]
-fn native(path: &[u8]) -> Result<PathBuf> {
+fn native(path: &[u8]) -> Result<PathBuf, Error> {
     use std::os::unix::ffi::OsStrExt;
     Ok(std::ffi::OsStr::from_bytes(path).into())
 }
 
 #[cfg(not(unix))]
-fn native(path: &[u8]) -> Result<PathBuf> {
+fn native(path: &[u8]) -> Result<PathBuf, Error> {
     utf8(path).map(PathBuf::from)
 }
 
-fn utf8(text: &[u8]) -> Result<&str> {
+fn utf8(text: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(text)
         .map_err(|_| invalid(format!("text should be UTF-8 and is \"{}\"", text.escape_ascii())))
 }

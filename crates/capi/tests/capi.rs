@@ -1,21 +1,20 @@
 //! The C interface, called as C calls it.
-#![cfg(feature = "capi")]
 
 use std::ffi::{CString, c_char};
 use std::path::Path;
 use std::ptr::null;
-use vhdx_rct::capi::{
+use vhdx_rct::{ByteRange, ChangeQuery, Limit, ReturnValue};
+use vhdx_rct_capi::{
     Disk, Range, VHDX_RCT_ALLOW_UNCLEAN, VHDX_RCT_ID_SIZE, vhdx_rct_get_virtual_disk_changes,
     vhdx_rct_last_error, vhdx_rct_last_win32_code, vhdx_rct_needs_full_backup, vhdx_rct_newest_id,
 };
-use vhdx_rct::{ByteRange, ChangeQuery, Limit, ReturnValue};
 use vhdx_rct_fixtures::rng::Rng;
 
 const ID: &str = "rctX:e6fd24a8:8ef8:4a21:9394:f28867b17470:00000001";
 const SIZE: u64 = 4 << 20;
 
 fn testdata(name: &str) -> String {
-    format!("{}/testdata/{name}", env!("CARGO_MANIFEST_DIR"))
+    vhdx_rct_fixtures::testdata::directory().join(name).to_str().unwrap().to_owned()
 }
 
 /// What a call gave.

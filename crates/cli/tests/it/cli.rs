@@ -1,5 +1,4 @@
 //! The command line: its formats, its exit codes, and what goes where.
-#![cfg(feature = "cli")]
 
 use serde_json::Value;
 use std::fs;
@@ -14,12 +13,12 @@ use vhdx_rct_fixtures::vhdx::VhdxBuilder;
 const TRACKED: &str = "rctX:e6fd24a8:8ef8:4a21:9394:f28867b17470:00000001";
 
 fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
+    testdata::directory().join(name)
 }
 
 fn run(args: &[&str]) -> Output {
-    let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
-    Command::new(env!("CARGO_BIN_EXE_vhdx-rct")).current_dir(testdata).args(args).output().unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vhdx-rct"));
+    command.current_dir(testdata::directory()).args(args).output().unwrap()
 }
 
 /// Standard output of a call that succeeds and says nothing on standard error.

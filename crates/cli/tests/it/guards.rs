@@ -1,6 +1,5 @@
 //! What the tool does for its user beyond the library: it spares his files and his terminal,
 //! and what it calls good is good.
-#![cfg(feature = "cli")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,7 @@ fn disks() -> TempDir {
 }
 
 fn testdata(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
+    vhdx_rct_fixtures::testdata::directory().join(name)
 }
 
 /// Runs the tool in a folder: its status, standard output and standard error.

@@ -1,12 +1,12 @@
 //! What `info` says of a set.
-#![cfg(feature = "cli")]
 
-use crate::*;
 use serde_json::Value;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use vhdx_rct::vhd_set::VhdSet;
-use vhdx_rct_fixtures::vhds::VhdsBuilder;
+use vhdx_rct_fixtures::testing::two_kept;
+use vhdx_rct_fixtures::vhds::{JsonStyle, Snapshot as Told, VhdsBuilder, catalogue_json};
 
 /// Exit status, text and JSON of `info`.
 fn info(set: &Path, options: &[&str]) -> (Option<i32>, String, Value) {

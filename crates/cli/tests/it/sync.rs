@@ -1,9 +1,5 @@
 //! `sync`: a raw copy is brought up to date, whatever happens in between.
-#![cfg(feature = "cli")]
 
-mod common;
-
-use common::RealImages;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -13,6 +9,7 @@ use vhdx_rct_fixtures::history::{History, Life};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::{RctId, Tracked, id_text};
 use vhdx_rct_fixtures::rng::Rng;
+use vhdx_rct_fixtures::testing::{RealImages, file_sha256};
 use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder};
 
 fn sync(disk: &Path, since: &str, to: &Path) -> Command {
@@ -47,7 +44,7 @@ fn a_copy_from_nothing_has_the_content_that_independent_readers_found() {
     for (name, entry) in &images.index {
         let copy = folder.path().join("copy.raw");
         run(&mut sync(&images.path(name), "*", &copy));
-        assert_eq!(common::file_sha256(&copy), entry["content_sha256"].as_str().unwrap(), "{name}");
+        assert_eq!(file_sha256(&copy), entry["content_sha256"].as_str().unwrap(), "{name}");
         fs::remove_file(&copy).unwrap();
         fs::remove_file(state_file(&copy)).unwrap();
     }
@@ -84,7 +81,7 @@ fn against_qemu(disk: &Path, copy: &Path) {
     let mut convert = Command::new("qemu-img");
     convert.args(["convert", "-f", "vhdx", "-O", "raw"]).arg(disk).arg(&theirs);
     if clean && convert.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
-        assert_eq!(common::file_sha256(copy), common::file_sha256(&theirs), "{}", disk.display());
+        assert_eq!(file_sha256(copy), file_sha256(&theirs), "{}", disk.display());
     }
 }
 
