@@ -1,10 +1,7 @@
 //! Since what: the baselines that name a file, the rules of a chain with tracking tables, and
 //! what is worth knowing about an answer.
-#![allow(clippy::single_range_in_vec_init)] // a list of ranges may have one
 
-mod common;
-
-use common::ranges;
+use crate::common::ranges;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

@@ -1,10 +1,7 @@
 //! Random chains from the fixture builder: every answer must be what the builder's own record
 //! of what it wrote says.
-#![allow(clippy::single_range_in_vec_init)] // a list of ranges may have one
 
-mod common;
-
-use common::{limit_file, ranges};
+use crate::common::{limit_file, ranges};
 use std::ops::Range;
 use std::path::Path;
 use vhdx_rct::{ByteRange, ChangeQuery, Content, Limit, VirtualDisk};

@@ -44,7 +44,10 @@ fn all_files() -> Vec<PathBuf> {
 
 /// The library, the tool and the C interface.
 fn shipped_files() -> Vec<PathBuf> {
-    ["src", "crates/cli/src", "crates/capi/src"].iter().flat_map(|folder| rust_files(folder)).collect()
+    ["src", "crates/cli/src", "crates/capi/src"]
+        .iter()
+        .flat_map(|folder| rust_files(folder))
+        .collect()
 }
 
 /// The names of functions with more lines than allowed. Formatted code closes a function
@@ -149,7 +152,8 @@ fn unsafe_code_stays_where_it_is_explained() {
 /// Nothing depends on the byte order of the machine.
 #[test]
 fn code_for_one_machine_stays_in_few_places() {
-    const PLACES: [&str; 5] = ["source/", "chain/winpath.rs", "error.rs", "capi/src/lib.rs", "sync/raw.rs"];
+    const PLACES: [&str; 5] =
+        ["source/", "chain/winpath.rs", "error.rs", "capi/src/lib.rs", "sync/raw.rs"];
     let mut found = 0;
     for path in shipped_files() {
         let inside = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();

@@ -1,8 +1,6 @@
 //! The method's form that starts a job.
 
-mod common;
-
-use common::injected::{Injected, Reaction};
+use crate::common::injected::{Injected, Reaction};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,10 +1,7 @@
 //! Random lives of tracked disks, by a model that knows the rules of the formats and the disk's
 //! content at every moment: each answer must be the rule's, and contain what changed.
-#![allow(clippy::single_range_in_vec_init)] // a list of ranges may have one
 
-mod common;
-
-use common::{codes, ranges, seeds};
+use crate::common::{codes, ranges, seeds};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

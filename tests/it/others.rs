@@ -1,11 +1,9 @@
 //! Where other readers of these files go wrong, as was found by running them: each mistake has a
 //! test here, or one elsewhere that the list names.
 
-mod common;
-
-use common::codes::PARENT_MISMATCH;
-use common::image::Image;
-use common::memory::Memory;
+use crate::common::codes::PARENT_MISMATCH;
+use crate::common::image::Image;
+use crate::common::memory::Memory;
 use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -18,9 +16,9 @@ use vhdx_rct_fixtures::vhdx::{
     Block, DirtyLog, LogPlan, MB, ParentLocator, Target, VhdxBuilder, put,
 };
 
-const HERE: &str = "tests/others.rs";
-const LOG: &str = "tests/hostile/log.rs";
-const REAL: &str = "tests/real_images.rs";
+const HERE: &str = "tests/it/others.rs";
+const LOG: &str = "tests/it/hostile/log.rs";
+const REAL: &str = "tests/it/real_images.rs";
 
 /// What they do, and the tests that it is not done here.
 const MISTAKES: [(&str, &[(&str, &str)]); 7] = [

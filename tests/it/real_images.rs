@@ -1,9 +1,7 @@
 //! Disks that Windows, QEMU and others made: content, ranges and identity as several
 //! independent readers agreed.
 
-mod common;
-
-use common::{RealImages, content_sha256, index_ranges, limit_file};
+use crate::common::{RealImages, content_sha256, index_ranges, limit_file};
 use vhdx_rct::{Chain, ChangeQuery, VirtualDisk};
 
 #[test]

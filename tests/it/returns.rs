@@ -1,9 +1,6 @@
 //! Every return value of the method, each made to happen.
-#![allow(clippy::single_range_in_vec_init)] // a list of ranges may have one
 
-mod common;
-
-use common::injected::{Injected, Reaction};
+use crate::common::injected::{Injected, Reaction};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,9 +1,7 @@
 //! Several threads of a query: the same ranges in the same order, and no check less.
 
-mod common;
-
-use common::faulty::{Call, Fault, Faulty};
-use common::injected::{Injected, Reaction};
+use crate::common::faulty::{Call, Fault, Faulty};
+use crate::common::injected::{Injected, Reaction};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,10 +1,7 @@
 //! Disks with change tracking: answers since an RCT id against the builder's record, and what
 //! is refused.
-#![allow(clippy::single_range_in_vec_init)] // a list of ranges may have one
 
-mod common;
-
-use common::ranges;
+use crate::common::ranges;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -181,7 +178,7 @@ fn life_in_every_chunk(rng: &mut Rng) -> (Tracked, u64) {
 
 #[test]
 fn reads_tables_of_any_checksum_convention() {
-    for seed in common::seeds(12, 600) {
+    for seed in crate::common::seeds(12, 600) {
         let rng = &mut Rng::new(seed);
         let (tracked, size) = life_in_every_chunk(rng);
         let headers = Convention::of_header(rng);
@@ -206,7 +203,7 @@ fn reads_tables_of_any_checksum_convention() {
 #[test]
 fn rejects_pages_of_another_checksum_convention() {
     let mut tried = 0;
-    for seed in common::seeds(12, 400) {
+    for seed in crate::common::seeds(12, 400) {
         let rng = &mut Rng::new(seed);
         let (tracked, size) = life_in_every_chunk(rng);
         let [pages, others] = [(), ()].map(|()| Convention::of_sequence_page(rng));

@@ -1,5 +1,4 @@
 //! What the integration tests share.
-#![allow(dead_code)] // each test binary uses its part
 
 pub mod codes;
 pub mod deep;

@@ -1,7 +1,7 @@
 //! The packing rule on disks that Windows and others made: the same answers from the metadata
 //! alone, and no byte of payload in it.
 
-use super::common::{RealImages, limit_file};
+use crate::common::{RealImages, limit_file};
 use std::path::Path;
 use vhdx_rct::field::Sample;
 use vhdx_rct::vhdx::Vhdx;

@@ -1,9 +1,5 @@
 //! Samples of Hyper-V hosts against every fact of the undocumented formats: real ones, where
 //! there are some, and hand-made ones that show each outcome of the check.
-#![allow(clippy::single_range_in_vec_init)] // a list of one range of bytes is meant as such
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod images;
 mod kit;
@@ -12,7 +8,7 @@ mod sets;
 mod verdicts;
 mod virtdisk;
 
-use common::{file_sha256, skip};
+use crate::common::{file_sha256, skip};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! A medium of which one read does not come back, until it does: no answer is shorter for it,
 //! whoever waits can tell, and a deadline or a cancelled job ends with that read.
 
+use super::media::{LEAF, chain, limits};
 use crate::common::memory::Memory;
-use crate::media::{LEAF, chain, limits};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};

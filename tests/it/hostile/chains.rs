@@ -1,6 +1,6 @@
 //! Chains that go round, and chains without end.
 
-use crate::bounds::*;
+use super::bounds::*;
 use crate::common::deep::Deep;
 use crate::common::image::Image;
 use crate::common::memory::Memory;

@@ -1,6 +1,6 @@
 //! Single files: tables that point anywhere, values out of all bounds.
 
-use crate::bounds::*;
+use super::bounds::*;
 use crate::common::image::Image;
 use crate::common::memory::{Memory, Patched};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Flips every byte of what a query reads: where a checksum covers it, the answer is an error,
 //! the same, or larger; elsewhere it may be another one, and the query ends without a panic.
 
-use crate::bounds::TIME;
+use super::bounds::TIME;
 use crate::common::image::Image;
 use crate::common::memory::{Memory, Patched};
 use crate::common::ranges;

@@ -1,6 +1,6 @@
 //! Snapshot catalogues that are large, deep, or full of nothing.
 
-use crate::bounds::*;
+use super::bounds::*;
 use crate::common::image::Image;
 use crate::common::memory::Memory;
 use crate::common::ranges;

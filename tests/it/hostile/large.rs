@@ -1,6 +1,6 @@
 //! The largest disks that there can be, from files: memory does not follow their size.
 
-use crate::bounds::*;
+use super::bounds::*;
 use crate::common::image::Image;
 use std::path::Path;
 use vhdx_rct::{ChangeQuery, Limit, RctId};

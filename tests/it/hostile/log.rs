@@ -1,9 +1,9 @@
 //! Logs built to burn time and memory, or to replay what is not theirs.
 
-use crate::bounds::*;
+use super::bounds::*;
+use super::files::{DISK, allocated, disk, query};
 use crate::common::image::Image;
 use crate::common::memory::Patched;
-use crate::files::{DISK, allocated, disk, query};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,9 +1,5 @@
 //! Files made to break their reader, media that fail, and every byte flipped: an error or an
 //! answer that is large enough, in bounded time and memory; never a panic.
-#![allow(clippy::single_range_in_vec_init)] // a list of one range of bytes is meant as such
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod blocks;
 mod bounds;

@@ -1,6 +1,6 @@
 //! Parents, tables and disks that are no files, or not where they may be.
 
-use crate::bounds::*;
+use super::bounds::*;
 use crate::common::faulty::{Call, Fault, Faulty};
 use crate::common::image::Image;
 use crate::common::ranges;

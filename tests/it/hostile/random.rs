@@ -1,7 +1,7 @@
 //! Random damage with right checksums, so that it gets past the first look: whatever comes of
 //! it, every question ends without a panic.
 
-use crate::bounds::{MEMORY, bounded};
+use super::bounds::{MEMORY, bounded};
 use crate::common::image::Image;
 use crate::common::memory::{Memory, Patched};
 use std::path::Path;

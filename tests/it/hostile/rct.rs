@@ -1,11 +1,11 @@
 //! Tracking tables that lead astray.
 
-use crate::bounds::*;
+use super::bounds::*;
+use super::files::DISK;
 use crate::common::deep::Deep;
 use crate::common::image::Image;
 use crate::common::memory::{Memory, Patched};
 use crate::common::ranges;
-use crate::files::DISK;
 use std::path::Path;
 use std::sync::Arc;
 use vhdx_rct::source::{SliceSource, Source};

@@ -4,19 +4,13 @@
 //! `VHDX_PEER_PYTHON` names (`pip install libvhdi-python dissect.hypervisor`). What is missing is
 //! skipped, aloud, unless `CI_PEERS=1`.
 
-mod common;
-#[path = "peers/matrix.rs"]
 mod matrix;
-#[path = "peers/mutations.rs"]
 mod mutations;
-#[path = "peers/qemu.rs"]
 mod qemu;
-#[path = "peers/ring.rs"]
 mod ring;
-#[path = "peers/writers.rs"]
 mod writers;
 
-use common::RealImages;
+use crate::common::RealImages;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::ffi::{OsStr, OsString};
@@ -36,7 +30,7 @@ use vhdx_rct_fixtures::vhdx::*;
 fn missing(test: &str, what: &str) {
     let must = std::env::var_os("CI_PEERS").is_some_and(|value| value == "1");
     assert!(!must, "{test} cannot run: {what}");
-    common::skip(&format!("{test}: {what}"));
+    crate::common::skip(&format!("{test}: {what}"));
 }
 
 /// What to read from a chain, root first.
@@ -110,7 +104,7 @@ fn ask(python: &OsStr, reader: &str, readings: &[Reading]) -> (String, Vec<Value
     let disk = |reading: &Reading| json!({"files": reading.files, "regions": reading.regions});
     let disks: Vec<Value> = readings.iter().map(disk).collect();
     let request = json!({"reader": reader, "disks": disks}).to_string();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/read.py");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/peers/read.py");
     let mut command = Command::new(python);
     let command = command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().expect("VHDX_PEER_PYTHON runs");

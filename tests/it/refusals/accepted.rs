@@ -1,8 +1,8 @@
 //! What looks odd and is right: each of these files must be read, with the right answer.
 
+use super::support::*;
 use crate::common::image::Image;
 use crate::common::memory::Memory;
-use crate::support::*;
 use uuid::Uuid;
 use vhdx_rct::{ByteRange, Limit};
 use vhdx_rct_fixtures::pattern::Fill;

@@ -1,7 +1,7 @@
 //! BAT entries that contradict the format or the file.
 
+use super::support::*;
 use crate::common::image::Image;
-use crate::support::*;
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::vhdx::{MB, VhdxBuilder};
 

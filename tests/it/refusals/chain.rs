@@ -1,10 +1,10 @@
 //! Chains whose files do not belong together, are not there, or cannot be opened.
 
+use super::support::*;
 use crate::common::deep::Deep;
 use crate::common::faulty::{Call, Fault, Faulty};
 use crate::common::image::Image;
 use crate::common::memory::Memory;
-use crate::support::*;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn in_storage(storage: impl Storage + 'static) -> Answer {
 #[test]
 fn a_parent_that_was_written_to() {
     let (parent, child) = pair();
-    let changed = Image::new(&crate::support::parent().data_write_guid(Uuid::from_u128(0xCAFE)));
+    let changed = Image::new(&super::support::parent().data_write_guid(Uuid::from_u128(0xCAFE)));
     let (expected, found) = (parent.at.data_write_guid, changed.at.data_write_guid);
     let says = ["base.vhdx", &expected.to_string(), &found.to_string()];
     must_refuse(ask_pair(&changed, child), PARENT_MISMATCH, DISK, &says);

@@ -1,7 +1,7 @@
 //! The file type identifier and the header pair.
 
+use super::support::*;
 use crate::common::image::Image;
-use crate::support::*;
 use vhdx_rct_fixtures::vhdx::{KB, LogPlan, MB};
 
 const LOG_GUID: u64 = 48;

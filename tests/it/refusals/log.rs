@@ -1,7 +1,7 @@
 //! Logs that hold updates and cannot be replayed.
 
+use super::support::*;
 use crate::common::image::Image;
-use crate::support::*;
 use vhdx_rct_fixtures::vhdx::log::{Descriptor, RawEntry, raw_entry};
 use vhdx_rct_fixtures::vhdx::{LogPlan, MB, seal};
 

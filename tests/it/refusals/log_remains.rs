@@ -1,10 +1,10 @@
 //! Whole log entries that the active sequence does not include: stale ones, ones after a torn
 //! entry, and ones that no loss of power leaves behind.
 
+use super::log::{right, with_log};
+use super::support::*;
 use crate::common::image::Image;
 use crate::common::memory::Memory;
-use crate::log::{right, with_log};
-use crate::support::*;
 use std::path::Path;
 use std::sync::Arc;
 use vhdx_rct::source::SliceSource;

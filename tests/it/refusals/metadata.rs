@@ -1,7 +1,7 @@
 //! The metadata region.
 
+use super::support::*;
 use crate::common::image::Image;
-use crate::support::*;
 use uuid::Uuid;
 use vhdx_rct_fixtures::vhdx::{Placement, ids};
 

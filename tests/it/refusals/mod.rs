@@ -1,9 +1,5 @@
 //! Every refusal that the format pages name, with the code and the words that go with it, and
 //! every oddity that they accept: refusing too much fails a test, too.
-#![allow(clippy::single_range_in_vec_init)] // a list of one range of bytes is meant as such
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod accepted;
 mod bat;

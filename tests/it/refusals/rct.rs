@@ -1,9 +1,9 @@
 //! Tracking tables that cannot answer.
 
+use super::support::*;
 use crate::common::faulty::{Call, Fault, Faulty};
 use crate::common::image::Image;
 use crate::common::memory::Memory;
-use crate::support::*;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;

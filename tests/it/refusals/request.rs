@@ -1,8 +1,8 @@
 //! Questions that cannot be asked.
 
+use super::support::*;
 use crate::common::image::Image;
 use crate::common::memory::Memory;
-use crate::support::*;
 use std::time::Instant;
 use vhdx_rct::{ChangeQuery, Limit, get_virtual_disk_changes};
 use vhdx_rct_fixtures::vhdx::MB;

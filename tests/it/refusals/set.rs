@@ -1,8 +1,8 @@
 //! VHD Sets and their catalogues.
 
+use super::support::*;
 use crate::common::image::Image;
 use crate::common::memory::{Memory, Restless};
-use crate::support::*;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,10 @@
 //! What existing writers do beside the format, and what follows from the question alone: read,
 //! with the right answer and the right content, and told by a check where it is a defect.
 
+use super::support::*;
 use crate::common::image::Image;
 use crate::common::memory::Memory;
 use crate::common::seeds;
-use crate::support::*;
 use std::sync::Arc;
 use uuid::Uuid;
 use vhdx_rct::source::SliceSource;

@@ -1,9 +1,5 @@
 //! VHD Sets: random ones against the builder's record, the catalog in all its forms, and what
 //! contradicts it.
-#![allow(clippy::single_range_in_vec_init)] // a list of ranges may have one
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod forms;
 mod random;
@@ -82,14 +78,20 @@ fn ask(
 fn must_be(found: Result<Vec<ByteRange>, Error>, expected: &Expected, what: &str) {
     match (&found, expected) {
         (Ok(found), Expected::Exactly(ranges)) => {
-            assert_eq!(*found, common::ranges(ranges), "{what}")
+            assert_eq!(*found, crate::common::ranges(ranges), "{what}")
         }
         (Ok(found), Expected::Within(least, most)) => {
             let covers = |a: &[ByteRange], b: &[ByteRange]| {
                 b.iter().all(|b| a.iter().any(|a| a.offset <= b.offset && b.end() <= a.end()))
             };
-            assert!(covers(found, &common::ranges(least)), "{what}: {found:?} lacks of {least:?}");
-            assert!(covers(&common::ranges(most), found), "{what}: {found:?} is not in {most:?}");
+            assert!(
+                covers(found, &crate::common::ranges(least)),
+                "{what}: {found:?} lacks of {least:?}"
+            );
+            assert!(
+                covers(&crate::common::ranges(most), found),
+                "{what}: {found:?} is not in {most:?}"
+            );
         }
         (Err(error), Expected::Refused(code)) => {
             assert_eq!(error.return_value().code(), *code, "{what}: {error}")

@@ -1,7 +1,7 @@
 //! Random sets against the record of their life.
 
+use super::*;
 use crate::common::{ranges, seeds};
-use crate::*;
 use vhdx_rct::{ReturnValue, get_virtual_disk_changes};
 use vhdx_rct_fixtures::rct::id_text;
 use vhdx_rct_fixtures::testing::set_with;

@@ -1,7 +1,7 @@
 //! Catalogs that are of another time, or of another set, than the files.
 
+use super::*;
 use crate::common::seeds;
-use crate::*;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 use vhdx_rct::{ReturnValue, Snapshot};
@@ -161,7 +161,7 @@ fn a_list_of_parents_need_not_be_there() {
         let json = format!("[{}]", entries.join(","));
         let catalog = SnapshotCatalogue::from_json(json.as_bytes()).unwrap();
         let query = ChangeQuery::new(&set.path).snapshots(catalog);
-        crate::ask(query, &set, first, Some(second))
+        super::ask(query, &set, first, Some(second))
     };
     ask("").unwrap();
     ask(r#","ParentPathsList":null"#).unwrap();
@@ -170,14 +170,14 @@ fn a_list_of_parents_need_not_be_there() {
     let named = |i: usize, name: &str| Snapshot::new(set.snapshots[i].id).with_path(name);
     let catalog = SnapshotCatalogue::new([named(first, &first_name), named(second, &second_name)]);
     let query = ChangeQuery::new(&set.path).snapshots(catalog);
-    crate::ask(query, &set, first, Some(second)).unwrap();
+    super::ask(query, &set, first, Some(second)).unwrap();
 }
 
 #[test]
 fn an_rct_id_must_be_one_that_the_snapshots_file_resolves() {
     let (directory, set, first, second) = two_kept();
     let ask =
-        |from, to| crate::ask(ChangeQuery::new(&set.path).snapshots(catalog(&set)), &set, from, to);
+        |from, to| super::ask(ChangeQuery::new(&set.path).snapshots(catalog(&set)), &set, from, to);
     let name = set.snapshots[second].file.clone().unwrap();
     let table = directory.path().join(format!("{name}.rct"));
     let good = fs::read(&table).unwrap();

@@ -1,16 +1,12 @@
 //! Files that lost power while they were written to: every prefix of a writer's calls, the last
 //! one torn. Each is read as the state before an update or after it, or refused where nothing
 //! else would be true.
-#![allow(clippy::single_range_in_vec_init)] // a list of one range of bytes is meant as such
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod rct;
 mod set;
 mod vhdx;
 
-use common::memory::Patched;
+use crate::common::memory::Patched;
 use vhdx_rct_fixtures::power::Cut;
 
 /// What is left of a file.

@@ -4,9 +4,9 @@
 //! that is not current. Pages are overwritten where they are, and a torn one is refused: there
 //! is no second copy of it.
 
+use super::source;
 use crate::common::image::Image;
 use crate::common::memory::Memory;
-use crate::source;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! VHD Sets: the active file changes. A new name is written where no header points, then the
 //! header that is not current; that order is an assumption.
 
+use super::source;
 use crate::common::image::Image;
 use crate::common::memory::Memory;
 use crate::common::ranges;
-use crate::source;
 use std::sync::Arc;
 use vhdx_rct::{ChangeQuery, Limit};
 use vhdx_rct_fixtures::pattern::Fill;

@@ -1,9 +1,9 @@
 //! VHDX files. The model decides which state each rest of a file has, and which is refused.
 
+use super::source;
 use crate::common::image::Image;
 use crate::common::memory::Memory;
 use crate::common::ranges;
-use crate::source;
 use std::ops::Range;
 use std::sync::Arc;
 use uuid::Uuid;
