@@ -1,7 +1,7 @@
 //! qemu-img and qemu-io as readers, and as writers of dirty logs.
 
 use super::missing;
-use crate::common::RealImages;
+use crate::common::{RealImages, seeds};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -19,12 +19,12 @@ use vhdx_rct_fixtures::vhdx::{MB, PAGE};
 /// between: by failing a certain write and everything after it, or all writes to the BAT.
 #[test]
 fn logs_that_qemu_left_dirty_are_replayed_as_qemu_replays_them() {
-    const SEEDS: usize = 30;
     if !qemu_is_here("qemu's dirty logs") {
         return;
     }
-    let mut seen = [0; 3]; // as `Log`
-    for seed in 0..SEEDS as u64 {
+    let seeds = seeds(8, 30);
+    let (mut seen, all) = ([0; 3], seeds.end); // as `Log`
+    for seed in seeds {
         let folder = tempfile::tempdir().unwrap();
         let (image, before) = (folder.path().join("disk.vhdx"), folder.path().join("before.vhdx"));
         let mut rng = Rng::new(seed);
@@ -59,20 +59,20 @@ fn logs_that_qemu_left_dirty_are_replayed_as_qemu_replays_them() {
         }
     }
     eprintln!("logs that qemu left: {seen:?} empty, replayed, announced only");
-    assert!(seen[Log::Replayed as usize] >= SEEDS, "qemu left too few dirty logs: {seen:?}");
+    assert!(seen[Log::Replayed as usize] >= all, "qemu left too few dirty logs: {seen:?}");
 }
 
 /// Disks whose writer was killed at any moment, also within a command: in the middle of its
 /// entry in the log, of the tables, of a header.
 #[test]
 fn what_a_killed_qemu_leaves_is_read_as_qemu_reads_it() {
-    const KILLS: u64 = 40;
     if !qemu_is_here("a killed qemu") {
         return;
     }
-    let mut seen = [0; 3]; // as `Log`
+    let seeds = seeds(10, 40);
+    let (mut seen, kills) = ([0; 3], seeds.end); // as `Log`
     let mut unfinished = 0;
-    for seed in 0..KILLS {
+    for seed in seeds {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("disk.vhdx");
         let mut rng = Rng::new(seed);
@@ -90,14 +90,14 @@ fn what_a_killed_qemu_leaves_is_read_as_qemu_reads_it() {
         let mut writer = command.arg(text(&image)).stdout(null()).stderr(null()).spawn().unwrap();
         std::thread::sleep(Duration::from_micros(rng.range(20_000..120_000)));
         writer.kill().unwrap();
-        unfinished += usize::from(!writer.wait().unwrap().success());
+        unfinished += u64::from(!writer.wait().unwrap().success());
         let log = compare_with_qemu(&image, &format!("seed {seed}"));
         seen[log as usize] += 1;
     }
     eprintln!(
         "a killed qemu left: {seen:?} empty, replayed, announced only; {unfinished} unfinished"
     );
-    assert!(unfinished > KILLS as usize / 4, "it was done before it was killed: {unfinished}");
+    assert!(unfinished > kills / 4, "it was done before it was killed: {unfinished}");
 }
 
 pub fn qemu_is_here(test: &str) -> bool {
