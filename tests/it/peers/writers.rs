@@ -131,6 +131,11 @@ fn tells_states_from_mixtures() {
     assert!(!is_one_state(&[[3; 4096], std::array::from_fn(|i| 3 - u8::from(i == 9))]));
 }
 
+/// Between its header and its first entry in the log, qemu leaves a file that must not be opened.
+fn announced_only(error: &Error) -> bool {
+    error.kind() == ErrorKind::LogCorrupt
+}
+
 fn read_beside_a_writer(locking: bool) {
     const TRIES_PER_WRITER: usize = 20;
     let tries: Vec<u64> = seeds(5, 100).collect();
@@ -149,7 +154,8 @@ fn read_beside_a_writer(locking: bool) {
                     whole += 1;
                 }
                 Err(error) => {
-                    assert_eq!(error.return_value().code(), 32774, "try {seed}: {error}");
+                    let in_use = error.return_value().code() == 32774;
+                    assert!(in_use || !locking && announced_only(&error), "try {seed}: {error}");
                     refused += 1;
                 }
             }
@@ -158,7 +164,10 @@ fn read_beside_a_writer(locking: bool) {
         writer.kill().unwrap();
         writer.wait().unwrap();
         std::thread::sleep(Duration::from_millis(20));
-        read_places(&image, false).expect("nobody writes any more");
+        // Nobody writes any more.
+        if let Err(error) = read_places(&image, false) {
+            assert!(announced_only(&error), "{error}");
+        }
     }
     eprintln!("beside a writer, locking {locking}: {whole} whole, {refused} refused");
     assert!(!locking || whole == 0, "a qemu that holds locks was not noticed");
