@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use support::plans::{PLANS, Plan};
 use support::{Case, Kind, Scale};
 
-/// At least so many turns, and further ones while they take no longer than this.
+/// The minimum number of turns; more run until `PATIENCE` has passed.
 const TURNS: usize = 7;
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -73,7 +73,7 @@ fn row(plan: &Plan, case: &Case, kind: Kind) -> String {
     )
 }
 
-/// What one of many ranges takes.
+/// The cost of one of many ranges.
 fn each(seconds: f64, ranges: u64) -> String {
     if ranges < 1000 {
         return String::new();

@@ -1,20 +1,21 @@
 //! A backup tool's loop: a full backup first, then only what changed since the last run.
 //!
-//! `backup_loop DISK COPY` keeps COPY, a raw image of DISK, up to date; beside it, COPY.state
-//! holds the tracking id that the next run asks since. Without arguments it backs a sample
-//! disk up twice in a temporary folder and compares the copy with the disk.
+//! `backup_loop DISK COPY` keeps COPY, a raw image of DISK, up to date. COPY.state, beside it,
+//! holds the baselines for the next run. Without arguments it backs up a sample disk twice in a
+//! temporary directory and compares the copy with the disk.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use vhdx_rct::{ChangeQuery, Limit, RctId, VirtualDisk, get_virtual_disk_changes};
+use vhdx_rct::{Baseline, ByteRange, Disk, ErrorKind, VirtualDiskChanges};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/child.avhdx");
-/// How many ranges one answer may hold. A real tool takes thousands; one shows the resuming.
-const RANGES_PER_ANSWER: usize = 1;
 const BUFFER: usize = 1 << 20;
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
 fn main() {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
@@ -23,115 +24,189 @@ fn main() {
         [disk, copy] => back_up(disk, copy).map(|_| ()),
         _ => Err("usage: backup_loop [DISK COPY]".into()),
     };
-    // An error's text is made for people; an Err from main would print its Debug form.
+    // The Display form of an error is made for users; an Err from main would print Debug.
     if let Err(error) = outcome {
         eprintln!("{error}");
         std::process::exit(1);
     }
 }
 
-/// Two runs and a comparison. Where it fails, the folder stays, to be looked at.
-fn demonstrate() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::temp_dir().join(format!("backup_loop-{}", std::process::id()));
-    fs::create_dir(&folder)?;
-    let (path, copy) = (Path::new(SAMPLE), folder.join("copy.raw"));
-
+/// Runs twice and compares. If that fails, the directory is kept for inspection.
+fn demonstrate() -> Result<()> {
+    let directory = std::env::temp_dir().join(format!("backup_loop-{}", std::process::id()));
+    fs::create_dir(&directory)?;
+    let (path, copy) = (Path::new(SAMPLE), directory.join("copy.raw"));
     let first = back_up(path, &copy)?;
-    // Nobody writes to the sample, so the copy is aged: whatever changed since is wrong.
-    let id = fs::read_to_string(folder.join("copy.raw.state"))?;
-    let mut aged = fs::read(&copy)?;
-    for range in get_virtual_disk_changes(path, &id, None, 0, aged.len() as u64)?.ranges {
-        aged[range.offset as usize..range.end() as usize].fill(0xff);
+
+    // Nothing writes to the sample, so the copy is damaged instead, at the places that changed
+    // since the disk's newest tracking id and that the second run must read again.
+    let disk = Disk::open(path)?;
+    let id = disk.newest_id().ok_or("expected a tracked sample disk")?;
+    let changes = disk.changes(id).collect()?;
+    let mut damaged = fs::read(&copy)?;
+    for range in &changes.ranges {
+        damaged[range.offset as usize..range.end() as usize].fill(0xff);
     }
-    fs::write(&copy, &aged)?;
+    fs::write(&copy, &damaged)?;
     let second = back_up(path, &copy)?;
 
-    if !matches!((first, second), (Limit::Allocated, Limit::Rct(_))) {
+    if (first, second) != (Baseline::Allocated, Baseline::Rct(id)) {
         return Err("expected a full backup, then an incremental one".into());
     }
-    let disk = VirtualDisk::open(path)?;
-    let mut content = vec![0; disk.size() as usize];
-    disk.read_at(&mut content, 0)?;
-    if content == aged || content != fs::read(&copy)? {
-        return Err("the second run left the copy unlike the disk".into());
+    let mut content = vec![0; disk.identity().virtual_size as usize];
+    disk.read_exact_at(&mut content, 0)?;
+    if content == damaged || content != fs::read(&copy)? {
+        return Err("the second run left a copy that differs from the disk".into());
     }
-    println!("the copy is the disk, byte for byte");
-    Ok(fs::remove_dir_all(&folder)?)
+    println!("the copy is equal to the disk");
+    Ok(fs::remove_dir_all(&directory)?)
 }
 
-/// One run: brings the copy up to date, remembers where the next run starts, and gives the
-/// limit that it asked since.
-fn back_up(path: &Path, copy: &Path) -> Result<Limit, Box<dyn Error>> {
-    // Taken before anything is read: whatever is written later is reported the next time.
-    // Without an id that can be trusted, the next backup is a full one again.
-    let next = match ChangeQuery::new(path).newest_id() {
-        Err(error) if error.needs_full_backup() => None,
-        next => next?,
-    };
-    // Open for the whole run: it holds the files' shared locks, so that no writer that asks
-    // for them can change the disk between two answers.
-    let disk = VirtualDisk::open(path)?;
-
+/// Runs once: brings the copy up to date, keeps what the next run needs, and returns the baseline
+/// that it used.
+fn back_up(path: &Path, copy: &Path) -> Result<Baseline> {
+    // Opened once: everything below is about this one state of the disk.
+    let disk = Disk::open(path)?;
     let mut state = copy.as_os_str().to_owned();
     state.push(".state");
-    let mut since = Limit::Allocated;
-    if let Some(id) = remembered_id(state.as_ref(), copy, &disk) {
-        let file = File::options().write(true).open(copy)?;
-        match copy_changes(path, Limit::Rct(id), &disk, file) {
-            Ok(()) => since = Limit::Rct(id),
-            Err(error) if error.downcast_ref().is_some_and(vhdx_rct::Error::needs_full_backup) => {
-                println!("  not since that id: {error}");
-            }
-            Err(error) => return Err(error),
+    let state = Path::new(&state);
+
+    let since = match ask(&disk, &usable(state, copy, &disk)?)? {
+        Some((since, ranges)) => {
+            // If this run is interrupted, the copy is partly new, and a checkpoint that is then
+            // applied may discard what was new. So the next run has to read it again as well.
+            let interrupted = Kept { since, again: ranges };
+            fs::write(state, text(std::slice::from_ref(&interrupted)))?;
+            let file = File::options().write(true).open(copy)?;
+            copy_ranges(&disk, &interrupted.since, &interrupted.again, file)?;
+            interrupted.since
         }
-    }
-    if since == Limit::Allocated {
-        // Interrupted from here on, the copy is not whole, and no id may say that it is.
-        // (An interrupted incremental run keeps its old id, which covers what was missed.)
-        fs::write(&state, "")?;
-        // A new file reads as zeros wherever the disk has nothing.
-        let file = File::create(copy)?;
-        file.set_len(disk.size())?;
-        copy_changes(path, Limit::Allocated, &disk, file)?;
-    }
-    // Each answer was of one state of the disk; this says that all of it was of the same.
-    disk.must_be_unchanged()?;
-    fs::write(&state, next.map(|id| id.to_string()).unwrap_or_default())?;
+        None => {
+            // The next run cannot build on an interrupted full backup.
+            fs::write(state, "")?;
+            // A new file reads as zeros where the disk has no data.
+            let file = File::create(copy)?;
+            file.set_len(disk.identity().virtual_size)?;
+            let all = disk.changes(Baseline::Allocated).collect()?;
+            copy_ranges(&disk, &Baseline::Allocated, &all.ranges, file)?;
+            Baseline::Allocated
+        }
+    };
+    let next = next_run(&disk)?;
+    // Only now is it certain that everything was read from one state of the disk.
+    disk.verify_unchanged()?;
+    fs::write(state, text(&next))?;
     Ok(since)
 }
 
-/// Copies everything that changed since the limit, answer by answer.
-fn copy_changes(
-    path: &Path,
-    limit: Limit,
-    disk: &VirtualDisk,
-    mut copy: File,
-) -> Result<(), Box<dyn Error>> {
-    println!("{}, since {limit}", path.display());
-    let query = ChangeQuery::new(path).since(limit).max_ranges(RANGES_PER_ANSWER);
-    let mut buffer = vec![0; BUFFER];
-    let (mut offset, mut bytes, mut answers) = (0, 0, 0);
-    while offset < disk.size() {
-        let answer = query.clone().region(offset..).run()?;
-        for range in &answer.ranges {
-            copy.seek(SeekFrom::Start(range.offset))?;
-            for piece in range.chunks(BUFFER) {
-                let part = &mut buffer[..piece.length as usize];
-                disk.read_at(part, piece.offset)?;
-                copy.write_all(part)?;
+/// Queries the changes since the first baseline that the disk can answer for. Returns it with
+/// everything that must be copied, or nothing if a full backup is needed.
+fn ask(disk: &Disk, kept: &[Kept]) -> Result<Option<(Baseline, Vec<ByteRange>)>> {
+    for Kept { since, again } in kept {
+        match disk.changes(since.clone()).collect() {
+            Ok(VirtualDiskChanges { mut ranges, .. }) => {
+                ranges.extend(again);
+                return Ok(Some((since.clone(), joined(ranges))));
             }
-            bytes += range.length;
+            // The id is unknown, or the file is not (or not yet) below this one in the chain.
+            Err(error)
+                if error.needs_full_backup() || error.kind() == ErrorKind::InvalidParameter =>
+            {
+                println!("cannot ask since {since}: {error}");
+            }
+            Err(error) => return Err(error.into()),
         }
-        offset += answer.processed_byte_length;
-        answers += 1;
     }
-    copy.sync_all()?;
-    println!("  copied {bytes} of {} bytes, told in {answers} answers", disk.size());
-    Ok(())
+    Ok(None)
 }
 
-/// The id of the last run, if the copy that it made is still there and of the disk's size.
-fn remembered_id(state: &Path, copy: &Path, disk: &VirtualDisk) -> Option<RctId> {
-    let whole = fs::metadata(copy).is_ok_and(|copy| copy.len() == disk.size());
-    fs::read_to_string(state).ok().filter(|_| whole)?.trim().parse().ok()
+/// The data that one run keeps for the next.
+struct Kept {
+    since: Baseline,
+    /// The ranges to copy again in addition to the changes.
+    again: Vec<ByteRange>,
+}
+
+/// Returns every baseline that the next run may use, exact baselines first.
+fn next_run(disk: &Disk) -> Result<Vec<Kept>> {
+    let mut next = disk.next_baselines()?;
+    next.sort_by_key(|next| !next.exact);
+    let kept = next.into_iter().map(|next| {
+        // The copy holds changes that are newer than a baseline that is not exact. A checkpoint
+        // that is applied before the next run discards them, and no answer will report them.
+        let again = if next.exact {
+            Vec::new()
+        } else {
+            disk.changes(next.since.clone()).collect()?.ranges
+        };
+        Ok(Kept { since: next.since, again })
+    });
+    kept.collect()
+}
+
+/// Reads the state of the last run, if its copy still exists and is as large as the disk.
+fn usable(state: &Path, copy: &Path, disk: &Disk) -> Result<Vec<Kept>> {
+    let size = disk.identity().virtual_size;
+    if !fs::metadata(copy).is_ok_and(|copy| copy.len() == size) || !state.exists() {
+        return Ok(Vec::new());
+    }
+    parse(&fs::read_to_string(state)?)
+}
+
+/// Writes one line for each baseline, and one for each range to copy again.
+fn text(kept: &[Kept]) -> String {
+    let mut text = String::new();
+    for Kept { since, again } in kept {
+        // Writing to a String never fails.
+        let _ = writeln!(text, "since {since}");
+        for range in again {
+            let _ = writeln!(text, "again {} {}", range.offset, range.length);
+        }
+    }
+    text
+}
+
+fn parse(text: &str) -> Result<Vec<Kept>> {
+    let mut kept: Vec<Kept> = Vec::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match (&words[..], kept.last_mut()) {
+            (["since", since], _) => kept.push(Kept { since: since.parse()?, again: Vec::new() }),
+            (["again", offset, length], Some(last)) => {
+                let (offset, length) = (offset.parse()?, length.parse()?);
+                last.again.push(ByteRange { offset, length });
+            }
+            _ => return Err(format!("expected a line of a state file, found {line:?}").into()),
+        }
+    }
+    Ok(kept)
+}
+
+/// Sorts ranges and joins those that overlap or touch.
+fn joined(mut ranges: Vec<ByteRange>) -> Vec<ByteRange> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, last| {
+        let joins = next.offset <= last.end();
+        if joins {
+            last.length = last.end().max(next.end()) - last.offset;
+        }
+        joins
+    });
+    ranges
+}
+
+fn copy_ranges(disk: &Disk, since: &Baseline, ranges: &[ByteRange], mut copy: File) -> Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    for range in ranges {
+        copy.seek(SeekFrom::Start(range.offset))?;
+        for part in range.chunks(BUFFER) {
+            let bytes = &mut buffer[..part.length as usize];
+            disk.read_exact_at(bytes, part.offset)?;
+            copy.write_all(bytes)?;
+        }
+    }
+    copy.sync_all()?;
+    let bytes: u64 = ranges.iter().map(|range| range.length).sum();
+    println!("copied {bytes} of {} bytes, since {since}", disk.identity().virtual_size);
+    Ok(())
 }

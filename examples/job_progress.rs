@@ -1,13 +1,13 @@
-//! The job form: a question that runs in the background, watched and perhaps cancelled.
+//! Runs a question in the background, shows its progress, and optionally cancels it.
 //!
-//! `job_progress [DISK] [--cancel-after MS]` asks what a full backup of DISK must read.
+//! `job_progress [DISK] [--cancel-after MS]` lists what a full backup of DISK must read.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use vhdx_rct::{ChangeQuery, ErrorKind, Job, JobState, Limit};
+use vhdx_rct::{Baseline, Disk, ErrorKind, Job, JobState, ReturnValue};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/child.avhdx");
 
@@ -16,17 +16,21 @@ fn main() -> ExitCode {
         eprintln!("usage: job_progress [DISK] [--cancel-after MS]");
         return ExitCode::FAILURE;
     };
-    // Starting never fails: a question that cannot be answered is a job that ends with an error.
-    let job = ChangeQuery::new(disk).since(Limit::Allocated).start();
-    println!("return value {}", job.return_value().code());
+    let disk = match Disk::open(disk) {
+        Ok(disk) => disk,
+        Err(error) => return failed(&error),
+    };
+    // Starting never fails: a question that is refused becomes a job that ends with an error.
+    let job = disk.changes(Baseline::Allocated).start();
+    println!("return value {}", ReturnValue::JobStarted.code());
 
     let state = watch(&job, cancel_after);
-    // The job is over, so this does not wait; it is the only way to the result.
-    match job.wait() {
+    // The job has finished, so this does not wait.
+    match job.join() {
         Ok(changes) => {
             let bytes: u64 = changes.ranges.iter().map(|range| range.length).sum();
             println!("{bytes} bytes in {} ranges", changes.ranges.len());
-            // As a whole or not at all: without max_ranges, nothing is left to ask for.
+            // Without max_ranges, an answer is always complete.
             let whole = changes.processed_byte_length == changes.disk.virtual_size;
             if whole && state == JobState::Completed {
                 ExitCode::SUCCESS
@@ -35,35 +39,35 @@ fn main() -> ExitCode {
             }
         }
         Err(error) if error.kind() == ErrorKind::Cancelled && cancel_after.is_some() => {
-            println!("as asked: {error}");
+            println!("as requested: {error}");
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            eprintln!("{error} (return value {})", error.return_value().code());
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
 }
 
-/// Keeps a progress line up to date until the job is over.
+fn failed(error: &vhdx_rct::Error) -> ExitCode {
+    eprintln!("{error} (return value {})", error.return_value().code());
+    ExitCode::FAILURE
+}
+
+/// Keeps a progress line up to date until the job has finished.
 fn watch(job: &Job, cancel_after: Option<Duration>) -> JobState {
-    let started = Instant::now();
+    let (started, handle) = (Instant::now(), job.handle());
     loop {
-        // Cancelling only asks: the state becomes final when the worker has stopped. Where the
-        // job was done first, its answer stays.
+        let finished = job.wait_timeout(Duration::from_millis(20));
+        // Cancelling is only a request: the state becomes final when the worker has stopped. If the
+        // job has already finished, its answer is kept.
         if cancel_after.is_some_and(|after| started.elapsed() >= after) {
-            job.cancel();
+            handle.cancel();
         }
-        let state = job.state();
-        eprint!("\r{:>3} % {:<20}", job.percent_complete(), format!("{state:?}"));
+        let state = handle.state();
+        eprint!("\r{:>3} % {:<20}", handle.percent_complete(), format!("{state:?}"));
         let _ = std::io::stderr().flush();
-        if state.is_final() {
+        if finished {
             eprintln!();
             return state;
         }
-        // Job::wait_for would wait no longer than needed, but takes the job along with its
-        // last state where there is a result.
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

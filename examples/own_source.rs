@@ -1,7 +1,7 @@
-//! Disks that are not files: a caller with its own `Storage` and `Source`.
+//! Reads disks that are not files through a custom `Storage` and `Source`.
 //!
-//! Two sample disks become bytes in a map, and everything that is read goes through it. What
-//! the child changed since its parent must be the same as the files themselves tell.
+//! Two sample disks are kept as bytes in a map, and all reads go through it. The answer must be the
+//! same as that from the files. (For disks in memory, the crate already has `MemoryStorage`.)
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use vhdx_rct::source::{Source, Storage, Version};
-use vhdx_rct::{ChangeQuery, Limit};
+use vhdx_rct::{Baseline, Disk, OpenOptions};
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
 
-/// Disks by path. The paths mean nothing to the operating system.
+/// Disks by path. The paths have no meaning to the operating system.
 #[derive(Default)]
 struct Disks {
     contents: HashMap<PathBuf, Arc<[u8]>>,
@@ -25,29 +25,29 @@ struct Disks {
 
 impl Storage for Disks {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
-        // NotFound is what makes the crate look elsewhere, or do without.
-        let bytes = self.contents.get(&plain(path)).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Arc::new(Disk { bytes: bytes.clone(), bytes_read: self.bytes_read.clone() }))
+        // After NotFound, the crate searches elsewhere or continues without the file.
+        let bytes = self.contents.get(&without_dots(path)).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::new(Object { bytes: bytes.clone(), bytes_read: self.bytes_read.clone() }))
     }
 
-    /// One name for each disk, so that a chain that comes back to one is noticed. Folders too:
-    /// ChangeQuery::confine_to compares them.
+    /// Returns one name for each disk, so that a cycle in a chain is detected. Directories too:
+    /// OpenOptions::confine_to compares them.
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-        let path = plain(path);
+        let path = without_dots(path);
         let known = self.contents.keys().any(|disk| disk.starts_with(&path));
         known.then_some(path).ok_or(io::ErrorKind::NotFound.into())
     }
 
     /// Lets the crate find a parent whose name is written in another letter case.
-    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
-        let folder = plain(folder);
-        let inside = self.contents.keys().filter(|path| path.parent() == Some(&folder));
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        let directory = without_dots(directory);
+        let inside = self.contents.keys().filter(|path| path.parent() == Some(&directory));
         Ok(inside.filter_map(|path| path.file_name()).map(OsString::from).collect())
     }
 }
 
-/// The path without `.` and `..`.
-fn plain(path: &Path) -> PathBuf {
+/// Returns the path without `.` and `..`.
+fn without_dots(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
         match component {
@@ -59,19 +59,19 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// One disk's bytes, and how many of them were asked for.
-struct Disk {
+/// The bytes of one file, and the number of bytes read from all files.
+struct Object {
     bytes: Arc<[u8]>,
     bytes_read: Arc<AtomicU64>,
 }
 
-impl Source for Disk {
-    fn len(&self) -> io::Result<u64> {
+impl Source for Object {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.bytes.len() as u64)
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        // The offset may be what a damaged disk says, so it may be anything.
+        // The offset may come from a damaged disk, so it may have any value.
         let start = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
         let rest = self.bytes.get(start..).ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.copy_from_slice(rest.get(..buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
@@ -79,8 +79,8 @@ impl Source for Disk {
         Ok(())
     }
 
-    /// These bytes never change. An object store would return the object's ETag: a question
-    /// during which it differs is refused.
+    /// Returns a constant, because these bytes never change. An object store would return the
+    /// object's ETag: if it differs from the one at the opening, questions are refused.
     fn version(&self) -> io::Result<Version> {
         Ok(Version::default())
     }
@@ -102,14 +102,14 @@ fn compare() -> Result<(), Box<dyn Error>> {
     let total: usize = disks.contents.values().map(|bytes| bytes.len()).sum();
     let bytes_read = disks.bytes_read.clone();
 
-    let query = ChangeQuery::new("/disks/child.avhdx").storage(Arc::new(disks));
-    // The crate finds the parent by what the child says of it, through the storage.
-    let (chain, missing) = query.chain()?;
-    let parent = match chain.files().get(1) {
-        Some(parent) => parent.path().to_owned(),
-        None => return Err(missing.map_or("the disk has no parent".into(), Into::into)),
+    let disk = OpenOptions::new().storage(Arc::new(disks)).open("/disks/child.avhdx")?;
+    // The crate finds the parent by the locator in the child, through the storage.
+    let parent = match (disk.files().get(1), disk.missing_parent()) {
+        (Some(parent), _) => parent.path().to_owned(),
+        (None, Some(error)) => return Err(error.clone().into()),
+        (None, None) => return Err("expected a disk with a parent".into()),
     };
-    let changes = query.since(Limit::File(parent.clone())).run()?;
+    let changes = disk.changes(Baseline::File(parent.clone())).collect()?;
 
     println!("changed since {}:", parent.display());
     for range in &changes.ranges {
@@ -117,10 +117,11 @@ fn compare() -> Result<(), Box<dyn Error>> {
     }
     println!("{} of {total} bytes read", bytes_read.load(Ordering::Relaxed));
 
-    let base = Path::new(SAMPLES).join("base.vhdx");
-    let files = ChangeQuery::new(Path::new(SAMPLES).join("child.avhdx"));
-    if files.since(Limit::File(base)).run()?.ranges != changes.ranges {
-        return Err("the files tell something else than the bytes in memory".into());
+    let samples = Path::new(SAMPLES);
+    let files = Disk::open(samples.join("child.avhdx"))?;
+    let since = Baseline::File(samples.join("base.vhdx"));
+    if files.changes(since).collect()?.ranges != changes.ranges {
+        return Err("expected the same answer from the files and from memory".into());
     }
     Ok(())
 }

@@ -1,24 +1,26 @@
-//! The raw structures of a file whose format nobody has published, field by field: how a
-//! stranger with a real host can help to settle what is unknown.
+//! The raw structures of an undocumented file format, field by field. The output helps users with a
+//! real host to report what is still unknown.
 
 use crate::error::Result;
+use crate::limits::Limits;
+use crate::size::to_usize;
 use crate::source::Reader;
 
-/// One field, or a stretch of bytes that nobody has named.
+/// One field, or a range of bytes without a known meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
 #[non_exhaustive]
 pub struct Field {
-    /// Where it begins in the file.
+    /// The field's offset in the file.
     pub offset: u64,
-    /// How many bytes it has.
+    /// The field's length in bytes.
     pub length: u64,
-    /// Its name, "unknown" for bytes without one.
+    /// The field's name; "unknown" for bytes without one.
     pub name: String,
-    /// What it says, for people.
+    /// The field's value in readable form.
     pub value: String,
-    /// Its bytes in hexadecimal, where their meaning is unknown or in doubt.
+    /// The field's bytes in hexadecimal, if their meaning is unknown or in doubt.
     pub raw: Option<String>,
 }
 
@@ -30,16 +32,16 @@ pub struct Field {
 pub struct Inspection {
     /// The file's length in bytes.
     pub file_length: u64,
-    /// Every field, in the file's order.
+    /// Every field, in file order.
     pub fields: Vec<Field>,
-    /// What does not fit what is known, and what was left out.
+    /// What contradicts the known layout, and what was left out.
     pub notes: Vec<String>,
 }
 
-/// Unnamed bytes are shown in rows of this many.
+/// The number of unnamed bytes shown per row.
 const ROW: usize = 32;
 
-/// Rows of unnamed bytes that are shown of one structure.
+/// The maximum number of rows of unnamed bytes shown per structure.
 const MAX_ROWS: usize = 64;
 
 impl Inspection {
@@ -48,7 +50,7 @@ impl Inspection {
         self.fields.push(field);
     }
 
-    /// A field whose meaning is in doubt: its bytes are shown too.
+    /// Adds a field whose meaning is in doubt, together with its bytes.
     pub(crate) fn add_raw(&mut self, offset: u64, bytes: &[u8], name: &str, value: String) {
         let raw = Some(hex(bytes));
         self.fields.push(Field {
@@ -60,7 +62,7 @@ impl Inspection {
         });
     }
 
-    /// Bytes that nobody has named: rows with something in them, and how much is zero.
+    /// Adds unnamed bytes: the rows that are not all zeros, and the number of zero bytes.
     pub(crate) fn add_unknown(&mut self, offset: u64, bytes: &[u8]) {
         let rows: Vec<(usize, &[u8])> = bytes.chunks(ROW).enumerate().collect();
         let used: Vec<_> =
@@ -73,13 +75,12 @@ impl Inspection {
         }
         if used.len() > MAX_ROWS {
             let left = used.len() - MAX_ROWS;
-            self.notes.push(format!(
-                "{left} more rows of unknown bytes behind {offset:#x} are not shown"
-            ));
+            self.notes
+                .push(format!("{left} more rows of unknown bytes after {offset:#x} are not shown"));
         }
     }
 
-    /// As much of `length` bytes as the file has; a note where it has less.
+    /// Reads up to `length` bytes, and adds a note if the file has fewer.
     pub(crate) fn read(
         &mut self,
         file: &Reader,
@@ -87,14 +88,17 @@ impl Inspection {
         length: usize,
         what: &str,
     ) -> Result<Vec<u8>> {
-        let have = file.length().saturating_sub(offset).min(length as u64) as usize;
+        let have = to_usize(file.length().saturating_sub(offset).min(length as u64));
         if have < length {
-            self.notes.push(format!(
-                "{what} at {offset:#x} should have {length} bytes, and the file has {have} there"
-            ));
+            self.notes
+                .push(format!("expected {length} bytes of {what} at {offset:#x}, found {have}"));
         }
         // An empty read past the end would be an error.
-        if have == 0 { Ok(Vec::new()) } else { file.read_vec(offset, have, what) }
+        if have == 0 {
+            Ok(Vec::new())
+        } else {
+            file.read_vec(&Limits::default(), offset, have, what)
+        }
     }
 }
 

@@ -1,125 +1,134 @@
-//! **Which byte ranges of this virtual disk changed since X?**
+//! Reports the byte ranges of a Hyper-V virtual disk that changed since a point in time.
 //!
-//! A running Hyper-V host answers that with `Msvm_ImageManagementService.GetVirtualDiskChanges`.
-//! This crate answers it from the files alone, on any operating system: `.vhdx` and `.avhdx`
-//! disks, the `.rct` tracking tables beside them, and `.vhds` sets.
+//! A running Hyper-V host reports them with `Msvm_ImageManagementService.GetVirtualDiskChanges`.
+//! This crate finds them in the files alone, on any operating system: `.vhdx` and `.avhdx` disks,
+//! the `.rct` tracking tables beside them, and `.vhds` sets. It never writes to an image.
 //!
 //! ```
-//! # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/");
-//! # if !std::path::Path::new(folder).exists() { return Ok(()); } // not in the packaged crate
-//! # std::env::set_current_dir(folder)?;
-//! // What was written to the child after the tracking id was sealed?
-//! let id = "rctX:e6fd24a8:8ef8:4a21:9394:f28867b17470:00000001";
-//! let changes = vhdx_rct::get_virtual_disk_changes("child.avhdx", id, None, 0, 4 << 20)?;
+//! # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
+//! use vhdx_rct::{Baseline, Disk, RctId};
 //!
-//! for range in &changes.ranges {
+//! let disk = Disk::open("testdata/child.avhdx")?;
+//!
+//! // What was written after the change tracking id was created?
+//! let id: RctId = "rctX:e6fd24a8:8ef8:4a21:9394:f28867b17470:00000001".parse()?;
+//! let changes = disk.changes(id).collect()?;
+//! assert_eq!(changes.changed_byte_offsets(), [1032192, 2097152]);
+//!
+//! // What does this file hold, compared with its parent?
+//! for range in disk.changes(Baseline::Parent).ranges()? {
+//!     let range = range?;
 //!     println!("{} bytes at {}", range.length, range.offset);
 //! }
-//! assert_eq!(changes.processed_byte_length, 4 << 20);
-//! # assert_eq!(changes.changed_byte_offsets(), [1032192, 2097152]);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), vhdx_rct::Error>(())
 //! ```
 //!
-//! # Asking
+//! # How a question is answered
 //!
-//! [`get_virtual_disk_changes`] takes and gives what the WMI method does. [`ChangeQuery`] is the
-//! same engine with everything else that can be set: a limit on the number of ranges, a
-//! deadline, a memory budget, folders in which to look for parents, files that are not files.
-//! It has three forms:
+//! ```text
+//! get_virtual_disk_changes(path, limit_id, target, offset, length)
+//!         │  a thin function over the next two
+//!         ▼
+//! OpenOptions::open ──► Disk            every file and table, opened once
+//!         │                             (header, log overlay, region tables, metadata)
+//!         ▼
+//! Disk::changes(baseline) ──► ChangeQuery ──► Changes       one question with its own limits
+//!         │  which layers answer?
+//!         ▼
+//! leaf.avhdx      its blocks            BAT, and sector bitmaps of partially present blocks
+//! middle.avhdx    its blocks            …
+//! base.vhdx       its tracking table    units with a number greater than the id's
+//! ```
 //!
-//! - [`run`](ChangeQuery::run) collects the answer;
-//! - [`stream`](ChangeQuery::stream) gives it range by range, in constant memory whatever the
-//!   disk's size;
-//! - [`start`](ChangeQuery::start) works in the background and gives a [`Job`].
+//! For an RCT id, the deepest file whose table resolves the id answers from that table, and the
+//! files above it, which were created later, add everything that they hold. For the other
+//! baselines, only blocks are used.
 //!
-//! # Since what
+//! # The states of a file
 //!
-//! | [`Limit`] | text | what changed since |
+//! | state | log | possible questions |
 //! | --- | --- | --- |
-//! | [`Rct`](Limit::Rct) | `rctX:…` | a change tracking id was sealed; whole units of 16 KB |
-//! | [`Snapshot`](Limit::Snapshot) | a GUID | a snapshot of a VHD Set was taken |
-//! | [`File`](Limit::File) | `file:PATH` | the child of this file of the chain was made; exact to the sector |
-//! | [`Allocated`](Limit::Allocated) | `*` | ever: everything that does not certainly read as zeros |
+//! | open: a program writes to it | in use, or not | refused ([`ErrorKind::InUse`]); read a snapshot of the storage |
+//! | copied while it was open | in use: replayed in memory | everything, except since an id of its own table if it has no parent |
+//! | closed cleanly | empty | everything |
+//! | frozen: it has a child | empty | everything; the child resolves its ids |
+//! | a merge into it is running | in use | refused ([`ErrorKind::ParentNotFrozen`]) |
 //!
-//! [`ChangeQuery::known_ids`] lists the tracking ids that a disk can answer for.
+//! [`OpenOptions::allow_unclean`] accepts the risk in the second and the last case.
 //!
 //! # Backing up
 //!
-//! 1. Take [`ChangeQuery::newest_id`], the id to ask since the next time; none means that the
-//!    next backup is a full one.
-//! 2. Ask since the id that the last backup kept, or, where there is none or the refusal
-//!    [needs a full backup](Error::needs_full_backup), since [`Limit::Allocated`].
-//! 3. Read the ranges through [`ChangeQuery::disk`], then make sure with
-//!    [`VirtualDisk::must_be_unchanged`] that nobody wrote in the meantime.
-//! 4. Only then keep the new id.
+//! 1. Open the disk and take [`Disk::next_baselines`]: the baselines for the next backup.
+//! 2. Query the changes since the baseline that the last backup kept or, if there is none or the
+//!    refusal [needs a full backup](Error::needs_full_backup), since [`Baseline::Allocated`].
+//! 3. Read the ranges with [`Disk::read_exact_at`], or from the host offsets of
+//!    [extents](ChangeQuery::extents).
+//! 4. Call [`Disk::verify_unchanged`]. Only then keep the new baseline. If it is not
+//!    [exact](NextBaseline::exact), keep the ranges that changed since it as of now as well, and read
+//!    them again the next time.
 //!
-//! An answer since an id may name more bytes than a full one: also those that now read as zeros.
-//! After a checkpoint was applied, what the discarded file had is in no answer: make a full
-//! backup then, as the command line's `sync` does where it must.
-//!
-//! # What is promised
+//! # Guarantees
 //!
 //! - Never less: a range that may have changed is reported, or the question is refused with an
 //!   [`Error`]. Every answer is sorted, coalesced, non-empty and inside the region.
-//! - No image is ever written to. A log that holds updates is replayed in memory.
-//! - Every answer says [which disk it is about](DiskIdentity); an [`Error`] has the method's
+//! - Every answer names [the disk it is about](DiskIdentity). An [`Error`] has the method's
 //!   [`ReturnValue`] and Windows' own code, and cannot be mistaken for an empty answer.
-//! - A file that changes during a query gives [`ErrorKind::Changed`]; of a stream, behind the last
-//!   range, which none of them then can be trusted.
-//! - Whatever the bytes: no panic, no endless loop, no memory without bound.
-//!
-//! # Reading what changed
-//!
-//! [`VirtualDisk`] reads the disk's content through its chain; [`ChangeQuery::extents`] tells
-//! data from zeros within what changed.
+//! - A file that changes during a question causes [`ErrorKind::Changed`].
+//! - For any input, there is no panic, no endless loop, and no unbounded memory use.
 //!
 //! # Formats
 //!
-//! VHDX is read as [MS-VHDX] specifies it. Microsoft describes neither `.rct` nor `.vhds`:
-//! [`rct::FACTS`] and [`vhd_set::FACTS`] list what is known of them and how surely,
-//! [`rct::inspect`] and [`vhd_set::inspect`] show what a file really holds, and [`field`] holds
-//! the facts against samples of real hosts.
+//! VHDX is read as [MS-VHDX] specifies it. Microsoft documents neither `.rct` nor `.vhds`:
+//! [`rct::FACTS`] and [`vhd_set::FACTS`] list what is known of them and with what confidence, and
+//! [`rct::inspect`] and [`vhd_set::inspect`] show what a file holds.
 //!
 //! # Features
 //!
-//! - `serde`: `Serialize` and `Deserialize` on the types of an answer.
-//!
-//! The command-line tool is the package `vhdx-rct-cli`, the C interface `vhdx-rct-capi`.
+//! - `serde`: `Serialize` and `Deserialize` on the types of answers and questions.
 //!
 //! [MS-VHDX]: https://learn.microsoft.com/openspecs/windows_protocols/ms-vhdx
 #![deny(unsafe_code)]
-#![warn(missing_docs)]
+#![warn(missing_debug_implementations, missing_docs, unreachable_pub)]
+#![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
+#![warn(clippy::must_use_candidate, clippy::too_many_lines, clippy::undocumented_unsafe_blocks)]
 
-mod bytes;
+mod baseline;
 mod chain;
 mod changes;
+mod disk;
 mod error;
-mod extent;
-mod fact;
-pub mod field;
+mod facts;
 mod inspect;
-mod mask;
+mod layer;
+mod limits;
 mod query;
 mod range;
 pub mod rct;
+mod size;
 pub mod source;
 pub mod vhd_set;
 pub mod vhdx;
 mod warning;
+mod wire;
 
-pub use chain::{Chain, Content, DiskExtent, DiskReader, Extents, MAX_CHAIN_FILES, VirtualDisk};
+pub use baseline::{Baseline, NextBaseline, SnapshotId};
+pub use chain::{Extent, ExtentKind, MAX_CHAIN_FILES};
 pub use changes::{
-    ChangeQuery, ChangedExtents, Changes, DiskIdentity, Job, JobControl, JobState, Limit,
-    VirtualDiskChanges, get_virtual_disk_changes,
+    ChangeQuery, ChangedExtents, Changes, Job, JobHandle, JobState, VirtualDiskChanges,
+    get_virtual_disk_changes,
 };
-pub use error::{Error, ErrorKind, ReturnValue};
+pub use disk::{
+    CheckReport, Disk, DiskFile, DiskIdentity, DiskReader, FileIdentity, OpenOptions, Tracking,
+};
+pub use error::{Error, ErrorKind, Result, ReturnValue, Subject};
 pub use inspect::{Field, Inspection};
+pub use limits::CancelToken;
 pub use query::TableEvidence;
 pub use range::ByteRange;
 pub use rct::{KnownIds, RctId};
 /// The GUIDs of this crate's types.
 pub use uuid::Uuid;
-pub use vhd_set::{Snapshot, SnapshotCatalogue};
+pub use vhd_set::{Snapshot, SnapshotCatalog};
 pub use warning::Warning;
 
 /// The README's code is tested as it stands.

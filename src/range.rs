@@ -8,21 +8,23 @@ use std::ops::Range;
 pub struct ByteRange {
     /// The first byte, counted from the start of the virtual disk.
     pub offset: u64,
-    /// How many bytes; never 0 in an answer.
+    /// The length in bytes; never 0 in an answer.
     pub length: u64,
 }
 
 impl ByteRange {
-    /// The byte after the last.
+    /// Returns the byte after the last.
+    #[must_use]
     pub fn end(self) -> u64 {
         self.offset.saturating_add(self.length)
     }
 }
 
 impl ByteRange {
-    /// The range in pieces of at most `most` bytes, for buffers. `most` of 0 counts as 1.
-    pub fn chunks(self, most: usize) -> impl Iterator<Item = ByteRange> {
-        let step = most.max(1);
+    /// Returns the range in parts of at most `length` bytes, for buffers. A length of 0 counts
+    /// as 1.
+    pub fn chunks(self, length: usize) -> impl Iterator<Item = ByteRange> {
+        let step = length.max(1);
         (self.offset..self.end()).step_by(step).map(move |offset| {
             ByteRange::from(offset..self.end().min(offset.saturating_add(step as u64)))
         })

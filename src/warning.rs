@@ -1,17 +1,17 @@
-//! Something to know about an answer that is complete all the same.
+//! A warning about an answer that is nevertheless complete.
 
 use std::path::{Path, PathBuf};
 
-/// A remark on a file that does not make an answer less complete: a damaged table that was not
-/// needed, a disk that was modified after its table, a parent with another disk id.
+/// A warning that does not make an answer less complete: a damaged table that was not needed, a
+/// disk that was modified after its table, a parent with another disk id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
 #[non_exhaustive]
 pub struct Warning {
-    /// The file that it is about.
+    /// The file that the warning is about.
     pub path: PathBuf,
-    /// A sentence.
+    /// The warning as a sentence.
     pub message: String,
 }
 

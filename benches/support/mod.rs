@@ -1,4 +1,4 @@
-//! What both measurements share: the files, the questions about them, and the baseline.
+//! Shared by both measurements: the files, the queries about them, and the baseline.
 
 // Either of them uses a part.
 #![allow(dead_code)]
@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
-use vhdx_rct::ChangeQuery;
 use vhdx_rct::source::{LocalStorage, Storage};
+use vhdx_rct::{Baseline, OpenOptions};
 
 /// How large the files are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Scale {
 }
 
 impl Scale {
-    /// Does cargo hand over that everything shall only be tried?
+    /// Returns true if cargo passes `--test`, so that everything is run only once.
     pub fn is_trial() -> bool {
         std::env::args().any(|argument| argument == "--test")
     }
@@ -56,40 +56,62 @@ impl Kind {
     fn storage(self) -> Arc<dyn Storage> {
         match self {
             Kind::File => Arc::new(LocalStorage::new()),
-            // SAFETY: the files lie in a private folder, and were written before.
+            // SAFETY: the files lie in a private directory, and were written before.
             Kind::Map => Arc::new(unsafe { LocalStorage::memory_mapped() }),
         }
     }
 }
 
-/// A folder of its own; in memory, where the system has such a place: what a disk takes is
+/// A directory of its own; in memory if the system has such a place: the speed of a hard disk is
 /// not what is measured.
-pub fn folder() -> TempDir {
-    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-    folder.expect("a temporary folder can be made")
+pub fn directory() -> TempDir {
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    directory.expect("a temporary directory can be made")
 }
 
-/// Can a file there have this length, as a hole?
-pub fn holds(folder: &Path, length: u64) -> bool {
-    let file = tempfile::tempfile_in(folder).expect("a file can be made");
+/// Whether a file there can have this length, as a hole.
+pub fn holds(directory: &Path, length: u64) -> bool {
+    let file = tempfile::tempfile_in(directory).expect("a file can be made");
     file.set_len(length).is_ok()
+}
+
+/// A query of a disk. Each run reopens the disk, because an opened disk keeps
+/// what it has read.
+#[derive(Clone)]
+pub struct Question {
+    pub path: PathBuf,
+    pub since: Baseline,
+}
+
+impl Question {
+    /// Opens the disk, asks about a region of it (all of it if None), and counts the ranges and
+    /// their bytes without keeping any.
+    pub fn count(&self, kind: Kind, region: Option<Range<u64>>) -> (u64, u64) {
+        let disk = OpenOptions::new().storage(kind.storage()).open(&self.path);
+        let disk = disk.expect("the disk opens");
+        let region = region.unwrap_or(0..disk.identity().virtual_size);
+        let changes = disk.changes(self.since.clone()).region(region).ranges();
+        changes.expect("the disk can be asked").fold((0, 0), |(ranges, bytes), range| {
+            (ranges + 1, bytes + range.expect("the tables are good").length)
+        })
+    }
 }
 
 /// A table that was written, and the question that makes the library read all of it.
 pub struct Case {
     /// The parts of files that have to be read.
     pub parts: Vec<(PathBuf, Range<u64>)>,
-    pub query: ChangeQuery,
-    /// How many ranges the right answer has, and how many bytes.
+    pub question: Question,
+    /// How many ranges the correct answer has, and how many bytes.
     pub right: (u64, u64),
     /// Goes away with the case.
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl Case {
     /// Asks, and counts the ranges and their bytes.
     pub fn ask(&self, kind: Kind) -> (u64, u64) {
-        count(self.query.clone().storage(kind.storage()))
+        self.question.count(kind, None)
     }
 
     /// What the query is measured against: reads the same bytes through the same kind of
@@ -116,12 +138,4 @@ impl Case {
     pub fn bytes(&self) -> u64 {
         self.parts.iter().map(|(_, range)| range.end - range.start).sum()
     }
-}
-
-/// The number of ranges of an answer, and of their bytes, without keeping any.
-pub fn count(query: ChangeQuery) -> (u64, u64) {
-    let changes = query.stream().expect("the disk opens");
-    changes.fold((0, 0), |(ranges, bytes), range| {
-        (ranges + 1, bytes + range.expect("the tables are good").length)
-    })
 }

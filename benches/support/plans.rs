@@ -1,8 +1,8 @@
 //! The tables that are read.
 
-use super::{Case, Kind, Scale, folder, holds};
+use super::{Case, Kind, Question, Scale, directory, holds};
 use std::path::{Path, PathBuf};
-use vhdx_rct::{ChangeQuery, Limit, RctId};
+use vhdx_rct::{Baseline, RctId};
 use vhdx_rct_fixtures::bulk::{self, Chunk, State, Table, Written};
 use vhdx_rct_fixtures::rct::PageOrder;
 use vhdx_rct_fixtures::rng::mix;
@@ -16,8 +16,6 @@ pub struct Plan {
     pub name: &'static str,
     /// The share of the baseline's throughput that is aimed at.
     pub target: f64,
-    /// How many threads look at it.
-    threads: usize,
     size: fn(Scale) -> u64,
     tables: Tables,
 }
@@ -25,7 +23,7 @@ pub struct Plan {
 enum Tables {
     /// A tracking table, and what its chunks are.
     Rct(PageOrder, fn(u64) -> Chunk),
-    /// A child with blocks of so many bytes, and what they are.
+    /// A child with blocks of N bytes, and their kinds.
     Child(u64, fn(u64) -> State),
 }
 
@@ -34,7 +32,6 @@ use Tables::{Child, Rct};
 const DENSE: Plan = Plan {
     name: "rct, dense",
     target: 0.35,
-    threads: 1,
     size: |scale| scale.pick(TB, 64 * GB),
     tables: Rct(PageOrder::InOrder, |_| Chunk::Ragged),
 };
@@ -51,36 +48,20 @@ pub const PLANS: &[Plan] = &[
     Plan {
         name: "rct, sparse",
         target: 0.35,
-        threads: 1,
         size: |scale| scale.pick(64 * TB, TB),
         tables: Rct(PageOrder::InOrder, sparse),
     },
-    Plan { name: "rct, dense, by two threads", threads: 2, ..DENSE },
-    Plan {
-        name: "BAT, empty",
-        target: 0.5,
-        threads: 1,
-        size: bat,
-        tables: Child(MB, |_| State::NotPresent),
-    },
+    Plan { name: "BAT, empty", target: 0.5, size: bat, tables: Child(MB, |_| State::NotPresent) },
     Plan {
         name: "BAT, alternating",
         target: 0.5,
-        threads: 1,
         size: bat,
         tables: Child(MB, |block| [State::Full, State::NotPresent][block as usize % 2]),
     },
-    Plan {
-        name: "BAT, full",
-        target: 0.5,
-        threads: 1,
-        size: bat,
-        tables: Child(MB, |_| State::Full),
-    },
+    Plan { name: "BAT, full", target: 0.5, size: bat, tables: Child(MB, |_| State::Full) },
     Plan {
         name: "sector bitmaps, ragged",
         target: 0.25,
-        threads: 1,
         size: |scale| scale.pick(32 * GB, 4 * GB),
         tables: Child(2 * MB, |_| State::Partial),
     },
@@ -100,20 +81,19 @@ fn sparse(chunk: u64) -> Chunk {
 }
 
 impl Plan {
-    /// Writes the files, and makes sure that the library gives the right answer.
+    /// Writes the files, and makes sure that the library gives the correct answer.
     pub fn make(&self, scale: Scale) -> Case {
-        let folder = folder();
+        let directory = directory();
         let mut size = (self.size)(scale);
         // Some file systems end at 16 TB, and the payload has to lie inside the file.
-        while !holds(folder.path(), size + TB) {
+        while !holds(directory.path(), size + TB) {
             size /= 2;
         }
         let disk = Disk { size, tables: &self.tables };
-        let (path, written, query) = disk.write(folder.path());
-        let parts = written.tables.into_iter().map(|range| (path.clone(), range)).collect();
+        let (table, written, question) = disk.write(directory.path());
+        let parts = written.tables.into_iter().map(|range| (table.clone(), range)).collect();
         let right = (written.answer.ranges, written.answer.bytes);
-        let query = query.threads(self.threads);
-        let case = Case { parts, query, right, _folder: folder };
+        let case = Case { parts, question, right, _directory: directory };
         for kind in Kind::ALL {
             assert_eq!(case.ask(kind), right, "{} by {}", self.name, kind.name());
         }
@@ -144,45 +124,46 @@ fn third(block: u64) -> State {
 }
 
 impl Disk<'_> {
-    /// Writes the disk; gives the file that has the tables, what is in it, and the question.
-    pub fn write(&self, folder: &Path) -> (PathBuf, Written, ChangeQuery) {
+    /// Writes the disk; returns the file with the tables, its content, and the query.
+    pub fn write(&self, directory: &Path) -> (PathBuf, Written, Question) {
         match *self.tables {
             Rct(order, state) => {
                 let plan = Table { size: self.size, seed: 2, longest_run: 16, order };
-                write_tracked(folder, plan, state)
+                write_tracked(directory, plan, state)
             }
             Child(block, state) => {
                 let plan = bulk::Disk { size: self.size, block, seed: 3, longest_run: 31 };
-                write_child(folder, plan, state)
+                write_child(directory, plan, state)
             }
         }
     }
 }
 
 fn write_tracked(
-    folder: &Path,
+    directory: &Path,
     plan: Table,
     state: fn(u64) -> Chunk,
-) -> (PathBuf, Written, ChangeQuery) {
-    let disk = folder.join("disk.vhdx");
+) -> (PathBuf, Written, Question) {
+    let disk = directory.join("disk.vhdx");
     let empty = bulk::Disk { size: plan.size, block: 32 * MB, seed: 1, longest_run: 1 };
     empty.builder().write(&disk).expect("the disk can be written");
-    let path = folder.join("disk.vhdx.rct");
+    let path = directory.join("disk.vhdx.rct");
     let written = plan.write(&path, state).expect("the table can be written");
     let (branch, number) = plan.limit();
-    (path, written, ChangeQuery::new(disk).since(Limit::Rct(RctId::new(branch, number))))
+    let since = Baseline::Rct(RctId::new(branch, number));
+    (path, written, Question { path: disk, since })
 }
 
 fn write_child(
-    folder: &Path,
+    directory: &Path,
     plan: bulk::Disk,
     state: fn(u64) -> State,
-) -> (PathBuf, Written, ChangeQuery) {
-    let (parent, path) = (folder.join("parent.vhdx"), folder.join("child.avhdx"));
+) -> (PathBuf, Written, Question) {
+    let (parent, path) = (directory.join("parent.vhdx"), directory.join("child.avhdx"));
     let linkage = plan.builder().write(&parent).expect("the parent can be written").data_write_guid;
     let locator = ParentLocator::new(linkage).relative(".\\parent.vhdx");
     let builder = plan.builder().parent(locator);
     let written = plan.write(&path, &builder, state).expect("the child can be written");
-    let query = ChangeQuery::new(&path).since(Limit::File(parent));
-    (path, written, query)
+    let question = Question { path: path.clone(), since: Baseline::File(parent) };
+    (path, written, question)
 }

@@ -1,13 +1,18 @@
-//! Questions, and what must hold of every answer whatever the files hold.
+//! Queries, and the invariants of every answer regardless of the files' content.
 
 use crate::media::metered;
 use std::fmt::Debug;
 use std::ops::Range;
-use vhdx_rct::{ByteRange, ChangeQuery, Error, VirtualDiskChanges};
+use std::path::Path;
+use std::sync::Arc;
+use vhdx_rct::source::Storage;
+use vhdx_rct::{
+    Baseline, ByteRange, Disk, Error, Extent, ExtentKind, OpenOptions, VirtualDiskChanges,
+};
 
 pub type Answer = Result<VirtualDiskChanges, Error>;
 
-/// No question about the small files that targets build needs to read more than this.
+/// No step of a question about the small files that targets build needs to read more than this.
 const MOST_READ: u64 = 256 << 20;
 
 /// More ranges than this are not asked for a second time.
@@ -33,17 +38,54 @@ pub fn checked<T>(result: Result<T, Error>) -> Option<T> {
     result.inspect_err(|error| check_error(error)).ok()
 }
 
+/// Options that read from this storage.
+pub fn reading(storage: Arc<dyn Storage>) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.storage(storage);
+    options
+}
+
+/// Opens a disk and, if it opens, looks at everything but its changes.
+#[track_caller]
+pub fn open(options: &OpenOptions, path: impl AsRef<Path>) -> Result<Disk, Error> {
+    let disk = bounded(|| options.open(path)).inspect_err(|error| check_error(error))?;
+    if let Some(error) = disk.missing_parent() {
+        check_error(error);
+    }
+    for known in bounded(|| disk.known_ids()) {
+        assert!(known.first <= known.last, "{known:?}");
+    }
+    checked(bounded(|| disk.check()));
+    for file in 0..disk.files().len() {
+        let parts = checked(bounded(|| disk.metadata_parts(file))).unwrap_or_default();
+        assert!(parts.is_sorted_by(|a, b| a.end() <= b.offset), "{parts:?}");
+    }
+    for next in checked(bounded(|| disk.next_baselines())).unwrap_or_default() {
+        // The disk's own GUID is only a baseline for a child of it.
+        if let (Baseline::Rct(_), true) = (&next.since, next.exact) {
+            let changes = ask(&disk, &next.since, None, None).expect("what was exact before");
+            assert_eq!(changes.ranges, [], "since {}, which is exact", next.since);
+        }
+    }
+    Ok(disk)
+}
+
 /// Asks; the answer must be well-formed.
 #[track_caller]
-pub fn ask(query: &ChangeQuery, region: Option<Range<u64>>, most: Option<usize>) -> Answer {
-    let mut query = query.clone();
+pub fn ask(
+    disk: &Disk,
+    since: &Baseline,
+    region: Option<Range<u64>>,
+    most: Option<usize>,
+) -> Answer {
+    let mut query = disk.changes(since.clone());
     if let Some(region) = region.clone() {
         query = query.region(region);
     }
     if let Some(most) = most {
         query = query.max_ranges(most);
     }
-    let answer = bounded(|| query.run());
+    let answer = bounded(|| query.collect());
     match &answer {
         Ok(answer) => {
             let size = answer.disk.virtual_size;
@@ -77,39 +119,39 @@ fn well_formed(answer: &VirtualDiskChanges, region: Range<u64>, most: usize) {
 /// Asks about the whole disk, and once more in a way that must agree with it; `hint` decides
 /// in which, and where the disk is cut.
 #[track_caller]
-pub fn whole(query: &ChangeQuery, hint: u64) -> Answer {
-    let answer = ask(query, None, None);
+pub fn whole(disk: &Disk, since: &Baseline, hint: u64) -> Answer {
+    let answer = ask(disk, since, None, None);
     let Ok(found) = &answer else { return answer };
     if found.ranges.len() > MANY {
         return answer;
     }
     let size = found.disk.virtual_size;
     match hint / 7 % 5 {
-        0 => assert_eq!(&ask(query, None, None).expect("the same again"), found),
-        1 => in_two_parts(query, found, hint % (size + 1)),
-        2 => resumed(query, found, 1 + (hint % 5) as usize),
-        3 => extents(query, found),
-        _ => content(query, hint % size.max(1)),
+        0 => assert_eq!(&ask(disk, since, None, None).expect("the same again"), found),
+        1 => in_two_parts(disk, since, found, hint % (size + 1)),
+        2 => resumed(disk, since, found, 1 + (hint % 5) as usize),
+        3 => extents(disk, since, found),
+        _ => content(disk, hint % size.max(1)),
     }
     answer
 }
 
 #[track_caller]
-fn in_two_parts(query: &ChangeQuery, whole: &VirtualDiskChanges, cut: u64) {
+fn in_two_parts(disk: &Disk, since: &Baseline, whole: &VirtualDiskChanges, cut: u64) {
     let size = whole.disk.virtual_size;
     let parts = [0..cut, cut..size].map(|region| {
-        ask(query, Some(region), None).expect("a part of what can be answered").ranges
+        ask(disk, since, Some(region), None).expect("a part of what can be answered").ranges
     });
     assert_eq!(joined(parts.concat()), whole.ranges, "cut at {cut}");
 }
 
 /// Some steps with a limit on the number of ranges give the first ranges of the answer.
 #[track_caller]
-fn resumed(query: &ChangeQuery, whole: &VirtualDiskChanges, most: usize) {
+fn resumed(disk: &Disk, since: &Baseline, whole: &VirtualDiskChanges, most: usize) {
     let size = whole.disk.virtual_size;
     let (mut at, mut told) = (0, Vec::new());
     for _ in 0..4 {
-        let part = ask(query, Some(at..size), Some(most)).expect("the rest of an answer");
+        let part = ask(disk, since, Some(at..size), Some(most)).expect("the rest of an answer");
         assert!(part.processed_byte_length > 0 || at == size, "no progress at {at}");
         told.extend(part.ranges);
         at += part.processed_byte_length;
@@ -118,10 +160,11 @@ fn resumed(query: &ChangeQuery, whole: &VirtualDiskChanges, most: usize) {
     assert_eq!(told, whole.ranges[..before], "in steps of {most}, up to {at}");
 }
 
-/// Extents, where all parents are there, cover what changed.
+/// Extents, if all parents are there, cover what changed.
 #[track_caller]
-fn extents(query: &ChangeQuery, whole: &VirtualDiskChanges) {
-    let Some(extents) = checked(bounded(|| query.clone().extents())) else { return };
+fn extents(disk: &Disk, since: &Baseline, whole: &VirtualDiskChanges) {
+    let question = disk.changes(since.clone());
+    let Some(extents) = checked(bounded(|| question.extents())) else { return };
     let mut found = Vec::new();
     for extent in extents.take(MANY * 4) {
         let Some(extent) = checked(extent) else { return };
@@ -133,17 +176,42 @@ fn extents(query: &ChangeQuery, whole: &VirtualDiskChanges) {
     }
 }
 
-/// The disk's content can be read, or an error says why not.
-fn content(query: &ChangeQuery, at: u64) {
-    let Some(disk) = checked(query.disk()) else { return };
-    let mut buffer = vec![0; (disk.size() - at).min(8192) as usize];
-    checked(disk.read_at(&mut buffer, at));
-    let Some(all) = checked(disk.extents(0..disk.size())) else { return };
+/// The disk's content can be read, or an error explains why not; and what an extent finds in a
+/// file is that content.
+fn content(disk: &Disk, at: u64) {
+    let size = disk.identity().virtual_size;
+    let mut buffer = vec![0; (size - at).min(8192) as usize];
+    let read = checked(bounded(|| disk.read_exact_at(&mut buffer, at)));
+    let Some(all) = checked(bounded(|| disk.extents(0..size))) else { return };
     let mut end = 0;
     for extent in all.take(MANY) {
         let Some(extent) = checked(extent) else { return };
         assert!(extent.range.offset == end && extent.range.length > 0, "a gap at {end}");
         end = extent.range.end();
+        if read.is_some() {
+            same_content(disk, &extent, &buffer, at);
+        }
+    }
+}
+
+/// Compares the part of an extent that lies in a buffer that was read at `at`.
+fn same_content(disk: &Disk, extent: &Extent, buffer: &[u8], at: u64) {
+    let start = extent.range.offset.max(at);
+    let end = extent.range.end().min(at + buffer.len() as u64);
+    if start >= end {
+        return;
+    }
+    let found = &buffer[(start - at) as usize..(end - at) as usize];
+    match (extent.kind, extent.host_offset) {
+        (ExtentKind::Data, None) => {}
+        (ExtentKind::Data, Some(offset)) => {
+            let mut stored = vec![0; found.len()];
+            let source = disk.files()[extent.file].source();
+            let offset = offset + (start - extent.range.offset);
+            source.read_exact_at(&mut stored, offset).expect("what is stored in one piece");
+            assert!(stored == found, "{extent:?} lies elsewhere");
+        }
+        _ => assert!(found.iter().all(|&byte| byte == 0), "{extent:?} is not zeros"),
     }
 }
 
@@ -159,7 +227,7 @@ pub fn joined(ranges: Vec<ByteRange>) -> Vec<ByteRange> {
     out
 }
 
-/// What an answer must be: these ranges, clipped to the region, up to the limit.
+/// Returns the required answer: these ranges, clipped to the region, up to the limit.
 #[track_caller]
 pub fn must_be(
     answer: &VirtualDiskChanges,

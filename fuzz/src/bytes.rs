@@ -1,10 +1,10 @@
 //! Taking inputs apart, and putting seeds together.
 
-/// Takes an input apart from its front on; where it has run out, zeros come.
+/// Parses an input from its start; after its end, yields zeros.
 pub struct Take<'a>(pub &'a [u8]);
 
 impl<'a> Take<'a> {
-    /// At most so many bytes.
+    /// Takes at most N bytes.
     pub fn some(&mut self, most: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(most.min(self.0.len()));
         self.0 = rest;

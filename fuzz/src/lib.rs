@@ -1,4 +1,4 @@
-//! What the fuzz targets share, and the targets themselves as functions of an input.
+//! The fuzz targets as functions of an input, and their shared helpers.
 //!
 //! The crate under test keeps its parsers to itself, so each target puts its input where the
 //! structure lies in a file that the fixture builder made, restores the checksums that the

@@ -1,15 +1,12 @@
-//! Files in memory that differ from a skeleton in what an input says, and cost no copy of it.
+//! Files in memory that differ from a skeleton as an input specifies, without copying it.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use vhdx_rct::source::{FileSource, SliceSource, Source, Storage};
-use vhdx_rct_fixtures::paths::without_dots;
+use vhdx_rct::source::{FileSource, MemoryStorage, SliceSource, Source, Storage};
 use vhdx_rct_fixtures::vhdx::{Placement, VhdxBuilder, seal};
 
 thread_local! {
@@ -35,7 +32,7 @@ pub struct Image {
 
 impl Image {
     pub fn new(base: Arc<dyn Source>) -> Self {
-        let length = base.len().expect("a file of this process");
+        let length = base.size().expect("a file of this process");
         Image { base, patches: Vec::new(), length }
     }
 
@@ -43,7 +40,7 @@ impl Image {
         self.patches.push((offset, bytes.into()));
     }
 
-    /// The bytes as they are now; zeros behind the file's end.
+    /// The bytes as they are now; zeros after the file's end.
     pub fn get(&self, offset: u64, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         self.fill(&mut bytes, offset);
@@ -67,7 +64,7 @@ impl Image {
     }
 
     fn fill(&self, buffer: &mut [u8], offset: u64) {
-        let stored = self.base.len().unwrap_or_default().saturating_sub(offset);
+        let stored = self.base.size().unwrap_or_default().saturating_sub(offset);
         let own = stored.min(buffer.len() as u64) as usize;
         if own > 0 {
             self.base.read_exact_at(&mut buffer[..own], offset).expect("inside the base");
@@ -85,7 +82,7 @@ impl Image {
 }
 
 impl Source for Image {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.length)
     }
 
@@ -120,7 +117,7 @@ impl Skeleton {
     }
 }
 
-/// A file without a name, in memory where there is such a folder: nothing is left behind when
+/// A file without a name, in memory where there is such a directory: nothing is left behind when
 /// a target ends in a crash. Linux opens it again by the path of its descriptor.
 pub struct Scratch(File);
 
@@ -145,38 +142,21 @@ impl Scratch {
     }
 }
 
-/// A storage of files in memory, and of folders that follow from their names.
+/// A storage of files in memory.
 #[derive(Clone, Default)]
-pub struct Disks(BTreeMap<PathBuf, Arc<dyn Source>>);
+pub struct Disks(MemoryStorage);
 
 impl Disks {
-    pub fn with(mut self, path: impl AsRef<Path>, image: Image) -> Self {
-        self.0.insert(path.as_ref().to_owned(), Arc::new(image));
+    pub fn with(mut self, path: impl Into<PathBuf>, image: Image) -> Self {
+        self.0.insert(path, Arc::new(image));
         self
     }
 
-    pub fn with_bytes(self, path: impl AsRef<Path>, bytes: Vec<u8>) -> Self {
+    pub fn with_bytes(self, path: impl Into<PathBuf>, bytes: Vec<u8>) -> Self {
         self.with(path, Image::new(Arc::new(SliceSource(bytes))))
     }
 
     pub fn shared(self) -> Arc<dyn Storage> {
-        Arc::new(self)
-    }
-}
-
-impl Storage for Disks {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
-        self.0.get(&without_dots(path)).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-        let plain = without_dots(path);
-        let known = self.0.keys().any(|file| file.starts_with(&plain));
-        known.then_some(plain).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
-        let inside = self.0.keys().filter(|path| path.parent() == Some(folder));
-        Ok(inside.filter_map(|path| path.file_name()).map(OsString::from).collect())
+        Arc::new(self.0)
     }
 }

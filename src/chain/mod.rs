@@ -1,149 +1,163 @@
-//! From a leaf to its root: finding parents, checking that they are the right ones, reading
-//! through them.
+//! The chain from a leaf to its root: finds and opens parents, and the tracking tables beside them.
 
-mod content;
-mod disk;
-mod locate;
-mod stack;
-mod winpath;
+mod extents;
+mod layer_stack;
+mod resolver;
+mod table;
+mod windows_path;
 
-pub(crate) use content::Cutter;
-pub use content::{Content, DiskExtent};
-pub use disk::{DiskReader, Extents, VirtualDisk};
-pub(crate) use locate::Access;
-pub(crate) use stack::Stack;
-pub(crate) use winpath::{WindowsPath, same_name};
+pub(crate) use extents::ExtentIter;
+pub use extents::{Extent, ExtentKind};
+pub(crate) use layer_stack::{LayerStack, SizedLayer};
+pub(crate) use resolver::FileResolver;
+pub(crate) use table::Table;
+pub(crate) use windows_path::{WindowsPath, same_name};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::extent::Layer;
-use crate::source::LocalStorage;
-use crate::vhdx::{Extents as FileExtents, Grain, Vhdx};
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::limits::Limits;
+use crate::rct::TrackingTable;
+use crate::vhdx::{Coalescing, Extents, Vhdx};
 use crate::warning::Warning;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A longer chain is refused: Hyper-V makes at most 50 checkpoints, every file of a chain is
-/// held open, and a process often may open no more than 1024.
+/// The maximum number of files in a chain. Hyper-V makes at most 50 checkpoints, every file of a
+/// chain is held open, and a process often may open no more than 1024.
 pub const MAX_CHAIN_FILES: usize = 256;
 
-/// A differencing disk and its parents, leaf first. It may be open only as deep as a
-/// question needs.
-#[derive(Clone)]
-pub struct Chain {
-    files: Vec<Arc<Vhdx>>,
-    /// Each file's canonical name, in the same order.
-    names: Vec<PathBuf>,
-    access: Access,
+/// A disk's file and its parents, leaf first, with the tracking tables beside them. Opened once, as
+/// far as the parents are available.
+pub(crate) struct Chain {
+    files: Vec<ChainFile>,
+    /// The reason why the next parent is not open.
+    missing_parent: Option<Error>,
     warnings: Vec<Warning>,
 }
 
+/// A file of a chain.
+pub(crate) struct ChainFile {
+    pub vhdx: Arc<Vhdx>,
+    /// Its canonical name.
+    pub name: PathBuf,
+    pub table: Table,
+}
+
+impl ChainFile {
+    pub(crate) fn usable_table(&self) -> Option<&Arc<TrackingTable>> {
+        match &self.table {
+            Table::Usable(table) => Some(table),
+            _ => None,
+        }
+    }
+}
+
 impl Chain {
-    /// Opens a disk of this machine with all its parents.
+    /// Opens every parent of a file that can be found, and every tracking table beside them.
     ///
     /// # Errors
-    /// As [`Vhdx::open`] for each file; [`ErrorKind::ParentNotFound`],
-    /// [`ErrorKind::ParentMismatch`], [`ErrorKind::Cycle`] and their like for the chain.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let mut chain = Self::leaf_only(Access::new(Arc::new(LocalStorage::new())), path.as_ref())?;
-        chain.complete()?;
+    /// Only the limits of the opening, and a file that was replaced in the meantime. If a parent or
+    /// a table cannot be used, the reason is kept.
+    pub(crate) fn open(resolver: &FileResolver, leaf: Vhdx, limits: &Limits) -> Result<Self> {
+        let name = resolver
+            .canonical(leaf.path())
+            .map_err(|e| Error::io("cannot be opened", e).in_file(Subject::Disk, leaf.path()))?;
+        let mut chain = Chain { files: Vec::new(), missing_parent: None, warnings: Vec::new() };
+        chain.push(resolver, leaf, name, limits)?;
+        while chain.missing_parent.is_none() && chain.last().metadata().has_parent() {
+            match chain.open_parent(resolver, limits) {
+                Ok((parent, name)) => chain.push(resolver, parent, name, limits)?,
+                Err(error) if error.concerns_request() => return Err(error),
+                Err(error) => chain.missing_parent = Some(error),
+            }
+        }
+        // A file may have been replaced under its name while it was opened.
+        chain.files.iter().try_for_each(|file| file.vhdx.verify_version())?;
         Ok(chain)
     }
 
-    /// Opens the leaf; parents follow with [`extend`](Self::extend).
-    pub(crate) fn leaf_only(access: Access, path: &Path) -> Result<Self> {
-        let name =
-            access.canonical(path).map_err(|e| Error::io("cannot be opened", e).in_file(path))?;
-        let leaf = Vhdx::open_in(&*access.storage, path, &access.guard)?;
-        Ok(Chain { files: vec![Arc::new(leaf)], names: vec![name], access, warnings: Vec::new() })
+    fn last(&self) -> &Vhdx {
+        &self.files[self.files.len() - 1].vhdx
     }
 
-    /// Opens the next parent; false where there is none.
-    pub(crate) fn extend(&mut self) -> Result<bool> {
-        let child = &self.files[self.files.len() - 1];
-        if !child.metadata().has_parent() {
-            return Ok(false);
-        }
+    fn open_parent(&self, resolver: &FileResolver, limits: &Limits) -> Result<(Vhdx, PathBuf)> {
         if self.files.len() >= MAX_CHAIN_FILES {
             let message = format!(
-                "the chain goes on behind {MAX_CHAIN_FILES} files; merge it, it cannot be followed"
+                "the chain goes on after {MAX_CHAIN_FILES} files, the maximum; merge some of them first"
             );
-            return Err(Error::new(ErrorKind::ChainTooDeep, message).in_file(child.path()));
+            return Err(self.last().error(ErrorKind::ChainTooDeep, message));
         }
-        let (parent, name) = locate::open_parent(&self.access, child, &self.names)?;
-        let (ours, theirs) = (child.metadata().disk_id, parent.metadata().disk_id);
-        if ours != theirs {
-            let message = format!(
-                "the virtual disk id is {theirs}, but that of the child {} is {ours}; the DataWriteGuid is the one \
-                 that the child names, so the file was accepted as its parent",
-                child.path().display()
-            );
-            self.warnings.push(Warning::new(parent.path(), message));
-        }
-        self.files.push(parent);
-        self.names.push(name);
-        Ok(true)
+        let above: Vec<&Path> = self.files.iter().map(|file| &*file.name).collect();
+        resolver::open_parent(resolver, self.last(), &above, limits)
     }
 
-    /// Opens every parent that is not open yet.
-    pub(crate) fn complete(&mut self) -> Result<()> {
-        while self.extend()? {}
+    fn push(
+        &mut self,
+        resolver: &FileResolver,
+        vhdx: Vhdx,
+        name: PathBuf,
+        limits: &Limits,
+    ) -> Result<()> {
+        if let Some(child) = self.files.last() {
+            let (ours, theirs) = (child.vhdx.metadata().disk_id, vhdx.metadata().disk_id);
+            if ours != theirs {
+                let message = format!(
+                    "the virtual disk id is {theirs}, but that of the child {} is {ours}; the DataWriteGuid is the \
+                     one that the child names, so the file was accepted as its parent",
+                    child.vhdx.path().display()
+                );
+                self.warnings.push(Warning::new(vhdx.path(), message));
+            }
+        }
+        let table = Table::open(resolver, &vhdx, &name, limits)?;
+        self.warnings.extend(table.warning(&vhdx));
+        self.files.push(ChainFile { vhdx: Arc::new(vhdx), name, table });
         Ok(())
     }
 
-    /// The depth at which a file lies in the chain, which is opened as far as that; None
-    /// where it is no file of the chain.
-    pub(crate) fn find(&mut self, path: &Path) -> Result<Option<usize>> {
-        let Ok(name) = self.access.canonical(path) else { return Ok(None) };
-        let mut depth = 0;
-        loop {
-            if self.names[depth] == name {
-                return Ok(Some(depth));
-            }
-            depth += 1;
-            if depth == self.files.len() && !self.extend()? {
-                return Ok(None);
-            }
-        }
+    /// Fails if a parent is not open.
+    pub(crate) fn verify_complete(&self) -> Result<()> {
+        self.missing_parent.clone().map_or(Ok(()), Err)
     }
 
-    /// The files that are open, leaf first.
-    pub fn files(&self) -> &[Arc<Vhdx>] {
+    pub(crate) fn missing_parent(&self) -> Option<&Error> {
+        self.missing_parent.as_ref()
+    }
+
+    /// Returns the open files, leaf first.
+    pub(crate) fn files(&self) -> &[ChainFile] {
         &self.files
     }
 
-    /// A file's canonical name.
-    pub(crate) fn name(&self, depth: usize) -> &Path {
-        &self.names[depth]
+    /// Returns the requested file.
+    pub(crate) fn leaf(&self) -> &Vhdx {
+        &self.files[0].vhdx
     }
 
-    /// Adds warnings about what led to this chain.
-    pub(crate) fn warn(&mut self, warnings: Vec<Warning>) {
-        self.warnings.extend(warnings);
-    }
-
-    /// What is worth knowing about the files that are open.
     pub(crate) fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
-    /// How the files were reached.
-    pub(crate) fn access(&self) -> &Access {
-        &self.access
+    /// Returns the depth of the file that a path leads to; None if it is not a file of the chain.
+    pub(crate) fn position(&self, resolver: &FileResolver, path: &Path) -> Option<usize> {
+        let name = resolver.canonical(path).ok()?;
+        self.files.iter().position(|file| file.name == name)
     }
 
-    /// The file that was asked for.
-    pub fn leaf(&self) -> &Vhdx {
-        &self.files[0]
+    /// Returns the content of the blocks of one file.
+    pub(crate) fn layer(
+        &self,
+        depth: usize,
+        coalescing: Coalescing,
+        limits: &Limits,
+    ) -> SizedLayer {
+        let vhdx = self.files[depth].vhdx.clone();
+        let size = vhdx.virtual_size();
+        SizedLayer { layer: Box::new(Extents::new(vhdx, coalescing, limits)), size }
     }
 
-    /// A file's own say, as a layer with its disk's size.
-    pub(crate) fn layer(&self, depth: usize, grain: Grain) -> (Box<dyn Layer>, u64) {
-        let file = &self.files[depth];
-        (Box::new(FileExtents::new(file.clone(), grain)), file.virtual_size())
-    }
-
-    /// All open files laid over one another.
-    pub(crate) fn stack(&self, grain: Grain) -> Stack {
-        Stack::new((0..self.files.len()).map(|depth| self.layer(depth, grain)).collect(), 0)
+    /// Returns all open files on top of each other.
+    pub(crate) fn stack(&self, coalescing: Coalescing, limits: &Limits) -> LayerStack {
+        let depths = 0..self.files.len();
+        LayerStack::new(depths.map(|depth| self.layer(depth, coalescing, limits)).collect(), 0)
     }
 }

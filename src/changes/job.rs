@@ -1,37 +1,38 @@
-//! The method's form that starts a job.
+//! A question that runs in the background: the method's return value 4096 with its job.
 
 use super::{ChangeQuery, VirtualDiskChanges};
-use crate::error::{Error, ErrorKind, Result, ReturnValue};
-use crate::source::Control;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{CancelToken, Gate};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// The states of `CIM_ConcreteJob`, with its numbers.
+/// The states of `CIM_ConcreteJob`, with the same numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum JobState {
-    /// Made, not begun.
+    /// Created, but not started.
     New = 2,
-    /// Opens files.
+    /// Preparing the question.
     Starting = 3,
-    /// Looks for changes.
+    /// Searching for changes.
     Running = 4,
-    /// Held by [`JobControl::suspend`].
+    /// Suspended by [`JobHandle::suspend`].
     Suspended = 5,
-    /// Cancelled, and about to stop.
+    /// Cancelled, but not stopped yet.
     ShuttingDown = 6,
-    /// Done; the answer waits.
+    /// Finished with an answer.
     Completed = 7,
     /// Stopped because it was cancelled.
     Terminated = 8,
-    /// Its worker is gone without a result.
+    /// Its worker was lost without a result.
     Killed = 9,
-    /// Done; an error waits.
+    /// Finished with an error.
     Exception = 10,
 }
 
@@ -41,68 +42,78 @@ impl JobState {
         [New, Starting, Running, Suspended, ShuttingDown, Completed, Terminated, Killed, Exception]
     };
 
-    /// Is there nothing more to wait for?
+    /// Returns whether the job is finished.
+    #[must_use]
     pub fn is_final(self) -> bool {
         self as u8 >= JobState::Completed as u8
     }
 }
 
-/// A query that runs in the background: the method's return value 4096 with its `Job`.
+/// A question that runs in the background: the method's return value 4096 with its job.
 ///
-/// Starting never fails: a refusal comes as the result, with [`JobState::Exception`]. The result
-/// is had once, from [`wait`](Self::wait) or [`wait_for`](Self::wait_for), which
-/// consume the job. Dropping it stops its work.
+/// Starting never fails: a refusal is the job's result, with [`JobState::Exception`]. Dropping
+/// the job cancels it.
 ///
-/// ```no_run
-/// # use vhdx_rct::{ChangeQuery, Limit};
+/// ```
+/// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
 /// # use std::time::Duration;
-/// let mut job = ChangeQuery::new("disk.avhdx").since(Limit::Allocated).start();
-/// let changes = loop {
-///     match job.wait_for(Duration::from_millis(500)) {
-///         Ok(result) => break result?,
-///         Err(running) => job = running,
-///     }
-///     eprintln!("{} %", job.percent_complete());
-/// };
+/// use vhdx_rct::{Baseline, Disk};
+///
+/// let job = Disk::open("testdata/child.avhdx")?.changes(Baseline::Allocated).start();
+/// while !job.wait_timeout(Duration::from_millis(500)) {
+///     eprintln!("{} %", job.handle().percent_complete());
+/// }
+/// let changes = job.join()?;
+/// # assert!(!changes.ranges.is_empty());
 /// # Ok::<(), vhdx_rct::Error>(())
 /// ```
 pub struct Job {
-    control: JobControl,
+    handle: JobHandle,
     result: Receiver<Result<VirtualDiskChanges>>,
+    /// A result that was received but not returned yet.
+    received: Mutex<Option<Result<VirtualDiskChanges>>>,
 }
 
-/// What may be asked and told of a [`Job`] from anywhere: clone it into the thread that shows
-/// the progress or waits for the user to give up. A job has all its methods too.
+/// A handle to watch and control a [`Job`] from any thread: clone it into the thread that shows the
+/// progress or handles user input.
 #[derive(Clone)]
-pub struct JobControl {
+pub struct JobHandle {
     shared: Arc<Shared>,
-    control: Arc<Control>,
+    token: CancelToken,
+    gate: Arc<Gate>,
 }
 
-impl std::ops::Deref for Job {
-    type Target = JobControl;
+/// The state that the worker publishes.
+struct Shared {
+    state: AtomicU8,
+    /// The region and how far it was scanned, once the question is prepared.
+    progress: OnceLock<(Range<u64>, Arc<AtomicU64>)>,
+    percent: AtomicU8,
+}
 
-    fn deref(&self) -> &JobControl {
-        &self.control
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job").field("handle", &self.handle).finish_non_exhaustive()
     }
 }
 
-/// What the worker tells while it works.
-struct Shared {
-    state: AtomicU8,
-    /// The region and how far it was looked at, once the files are open.
-    progress: OnceLock<(Range<u64>, Arc<AtomicU64>)>,
-    percent: AtomicU64,
+impl std::fmt::Debug for JobHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JobHandle")
+            .field("state", &self.state())
+            .field("percent_complete", &self.percent_complete())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Job {
     pub(super) fn start(mut query: ChangeQuery) -> Self {
-        let control = Arc::new(Control::default());
-        query.guard_mut().control = control.clone();
+        let (token, gate) = (CancelToken::default(), Arc::new(Gate::default()));
+        query.limits_mut().job = Some((token.clone(), gate.clone()));
         let shared = Arc::new(Shared {
             state: AtomicU8::new(JobState::New as u8),
             progress: OnceLock::new(),
-            percent: AtomicU64::new(0),
+            percent: AtomicU8::new(0),
         });
         let (sender, result) = sync_channel(1);
         let worker = Worker { shared: shared.clone(), sender: sender.clone() };
@@ -110,60 +121,60 @@ impl Job {
             thread::Builder::new().name("vhdx-rct".into()).spawn(move || worker.run(query))
         {
             shared.set(JobState::Exception);
-            // There is room for one, and nobody else sends.
+            // The channel has room for one message, and nothing else is sent.
             let _ = sender.try_send(Err(Error::io("the job's thread cannot be started", cause)));
         }
-        Job { control: JobControl { shared, control }, result }
+        let handle = JobHandle { shared, token, gate };
+        Job { handle, result, received: Mutex::default() }
     }
 
-    /// Something to watch and to stop the job with, for another thread.
-    pub fn control(&self) -> JobControl {
-        self.control.clone()
+    /// Returns a handle to watch and control the job, also from another thread.
+    #[must_use]
+    pub fn handle(&self) -> &JobHandle {
+        &self.handle
     }
 
-    /// What the method returns when it starts a job: 4096.
-    pub fn return_value(&self) -> ReturnValue {
-        ReturnValue::JobStarted
-    }
-
-    /// Waits for the result.
-    ///
-    /// # Errors
-    /// As [`ChangeQuery::run`]; [`ErrorKind::Cancelled`]; [`ErrorKind::WorkerVanished`] where
-    /// the worker ended without a result.
-    pub fn wait(self) -> std::result::Result<VirtualDiskChanges, Error> {
-        self.result.recv().unwrap_or_else(|_| Err(vanished()))
-    }
-
-    /// Waits for the result at most so long; gives the job back where there is none yet.
-    ///
-    /// # Errors
-    /// The job itself, still running; inside, as [`wait`](Self::wait).
-    pub fn wait_for(
-        self,
-        limit: Duration,
-    ) -> std::result::Result<std::result::Result<VirtualDiskChanges, Error>, Job> {
-        match self.result.recv_timeout(limit) {
-            Ok(result) => Ok(result),
-            Err(RecvTimeoutError::Disconnected) => Ok(Err(vanished())),
-            Err(RecvTimeoutError::Timeout) => Err(self),
+    /// Waits at most `timeout` until the job has finished, and returns whether it has.
+    #[must_use]
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        if received.is_none() {
+            *received = match self.result.recv_timeout(timeout) {
+                Ok(result) => Some(result),
+                Err(RecvTimeoutError::Disconnected) => Some(Err(worker_lost())),
+                Err(RecvTimeoutError::Timeout) => None,
+            };
         }
+        received.is_some()
+    }
+
+    /// Waits for the result and returns it.
+    ///
+    /// # Errors
+    /// Like [`ChangeQuery::collect`]; [`ErrorKind::Cancelled`]; [`ErrorKind::WorkerLost`] if the
+    /// worker ended without a result.
+    pub fn join(self) -> Result<VirtualDiskChanges> {
+        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner).take();
+        received.unwrap_or_else(|| self.result.recv().unwrap_or_else(|_| Err(worker_lost())))
     }
 }
 
-impl JobControl {
-    /// What the job does now.
+impl JobHandle {
+    /// Returns the current state of the job.
+    #[must_use]
     pub fn state(&self) -> JobState {
         match self.shared.state() {
             state if state.is_final() => state,
-            _ if self.control.is_cancelled() => JobState::ShuttingDown,
-            _ if self.control.is_held() => JobState::Suspended,
+            _ if self.token.is_cancelled() => JobState::ShuttingDown,
+            _ if self.gate.is_suspended() => JobState::Suspended,
             state => state,
         }
     }
 
-    /// How much of the region is dealt with, 0 to 100; it only grows, and is 100 exactly when
-    /// the job has completed, be it because a limit on the number of ranges was hit.
+    /// Returns the processed part of the region in percent, 0 to 100. It never decreases, and is
+    /// 100 only if the job has completed, including because the limit on the number of ranges was
+    /// hit.
+    #[must_use]
     pub fn percent_complete(&self) -> u8 {
         if self.shared.state() == JobState::Completed {
             return 100;
@@ -171,37 +182,37 @@ impl JobControl {
         let Some((region, position)) = self.shared.progress.get() else { return 0 };
         let length = u128::from(region.end - region.start).max(1);
         let done = u128::from(position.load(Ordering::Relaxed) - region.start);
-        let percent = (done * 100 / length).min(99) as u64;
-        self.shared.percent.fetch_max(percent, Ordering::Relaxed).max(percent) as u8
+        let percent = u8::try_from(done * 100 / length).unwrap_or(99).min(99);
+        self.shared.percent.fetch_max(percent, Ordering::Relaxed).max(percent)
     }
 
-    /// Stops the work, as often as it is called; the result is an error of kind [`ErrorKind::Cancelled`] unless the job
-    /// was done already. Returns at once; a read that is under way is finished first.
+    /// Cancels the job: its result is an error of kind [`ErrorKind::Cancelled`] unless it has
+    /// already finished. Returns at once; a read in progress is finished first.
     pub fn cancel(&self) {
-        self.control.cancel();
+        self.token.cancel();
+        self.gate.set_suspended(false);
     }
 
-    /// Holds the work until [`resume`](Self::resume); a deadline goes on. Whoever waits for the
-    /// result waits on.
+    /// Suspends the job until [`resume`](Self::resume). A deadline still applies.
     pub fn suspend(&self) {
-        self.control.hold(true);
+        self.gate.set_suspended(true);
     }
 
-    /// Lets suspended work go on.
+    /// Resumes the job.
     pub fn resume(&self) {
-        self.control.hold(false);
+        self.gate.set_suspended(false);
     }
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
-        self.cancel();
+        self.handle.cancel();
     }
 }
 
-fn vanished() -> Error {
+fn worker_lost() -> Error {
     let message = "the job's worker ended without a result, so nothing is known; ask again";
-    Error::new(ErrorKind::WorkerVanished, message)
+    Error::new(ErrorKind::WorkerLost, message)
 }
 
 impl Shared {
@@ -229,23 +240,21 @@ impl Worker {
             Err(error) if error.kind() == ErrorKind::Cancelled => JobState::Terminated,
             Err(_) => JobState::Exception,
         });
-        // Whoever dropped the job does not want the result.
+        // If the job was dropped, the result is not needed.
         let _ = self.sender.send(result);
     }
 
     fn answer(&self, query: ChangeQuery) -> Result<VirtualDiskChanges> {
-        let guard = query.guard().clone();
-        guard.check()?;
-        let changes = query.stream()?;
+        let changes = query.ranges()?;
         // The cell is empty: a job has one worker.
         let _ = self.shared.progress.set((changes.region(), changes.position()));
         self.shared.set(JobState::Running);
-        changes.collect_within(&guard)
+        changes.collect_all()
     }
 }
 
 impl Drop for Worker {
-    /// Also runs when a caller's own source panics: the job must not look alive for ever.
+    /// Marks the job as killed if it has no result, for example because a caller's source panicked.
     fn drop(&mut self) {
         if !self.shared.state().is_final() {
             self.shared.set(JobState::Killed);

@@ -1,88 +1,109 @@
-//! The table consistency check: a tracking table held against the blocks of its own file.
+//! The table consistency check: compares a tracking table with the blocks of its own file.
 //!
-//! A child that was tracked from its first byte on has a number above zero for everything that
-//! it holds. If it holds a sector in a unit that its table calls unchanged, then the table is
-//! another file's or an older one, the file was written by a program that knows no tables, or
-//! the format is not what this crate takes it for.
+//! A child that was tracked from its first byte on has a number above zero for everything that it
+//! holds. If it holds a sector in a unit that its table lists as unchanged, the table belongs to
+//! another file or an older state, the file was written by a program that does not support tables,
+//! or the format differs from what this crate assumes.
 
 use crate::chain::Chain;
-use crate::error::{ErrorKind, Result};
-use crate::extent::{Held, Layer};
-use crate::rct::{NewerThan, Tracking};
-use crate::vhdx::{Grain, Payload};
+use crate::error::{ErrorKind, Result, Subject};
+use crate::layer::{Layer, LayerState};
+use crate::limits::Limits;
+use crate::rct::{ChangedUnits, TrackingTable};
+use crate::vhdx::{Coalescing, Extents, PayloadState};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How a table and the blocks of its file agree.
+/// How far a table agrees with the blocks of its file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
+#[non_exhaustive]
 pub struct TableEvidence {
-    /// Sectors of partially present blocks that lie in changed units.
+    /// The number of sectors of partially present blocks that lie in changed units.
     pub sectors: u64,
-    /// Fully present blocks of which at least one unit is changed.
+    /// The number of fully present blocks with at least one changed unit.
     pub full_blocks: u64,
     /// The first contradiction: data in an unchanged unit, or a damaged page of the table.
     pub contradiction: Option<String>,
 }
 
-/// Compares what the file at `depth` holds with its table, up to the first contradiction. The
-/// file must have been tracked from its first byte on.
+/// The result of checking a table.
+#[derive(Debug, Clone)]
+pub(crate) struct CheckedTable {
+    pub evidence: TableEvidence,
+    /// Whether the file may have blocks that hide its parent's without having bytes of their own.
+    /// Whether its table has numbers for those is unknown.
+    pub hides_without_data: bool,
+}
+
+/// Compares the data of the file at `depth` with its table, up to the first contradiction. The file
+/// must have been tracked from its first byte on.
 pub(crate) fn check_table(
     chain: &Chain,
     depth: usize,
-    table: &Arc<Tracking>,
-) -> Result<TableEvidence> {
-    let file = &chain.files()[depth];
-    let (layer, size) = chain.layer(depth, Grain::State);
+    table: &Arc<TrackingTable>,
+    limits: &Limits,
+) -> Result<CheckedTable> {
+    let file = &chain.files()[depth].vhdx;
+    let (size, block_size) = (file.virtual_size(), u64::from(file.metadata().block_size));
     let mut check = Check {
-        layer,
-        table: NewerThan::new(table.clone(), 0),
+        blocks: Extents::new(file.clone(), Coalescing::ByState, limits),
+        table: ChangedUnits::new(table.clone(), 0, limits),
         sector_size: file.metadata().logical_sector_size.into(),
         evidence: TableEvidence::default(),
     };
-    let block_size = u64::from(file.metadata().block_size);
-    file.visit_payload(|index, payload| {
-        if check.evidence.contradiction.is_some() {
-            return Ok(());
+    let (mut block, blocks) = (0, size.div_ceil(block_size));
+    let mut hides_without_data = false;
+    while block < blocks {
+        let (state, count) = check.blocks.block_run(block, blocks)?;
+        hides_without_data |= !state.has_block() && state != PayloadState::NotPresent;
+        let run = block..block + count;
+        block = run.end;
+        if !state.has_block() {
+            continue;
         }
-        let start = index * block_size;
-        let range = start..size.min(start + block_size);
-        let result = match payload {
-            Payload::Partial(_) => check.partial(range),
-            Payload::Full(_) => check.full(range),
-            _ => Ok(()),
-        };
-        match result {
-            // A damaged page of the table: the file's own blocks are still good.
-            Err(error) if is_about(&error, table) => {
-                check.evidence.contradiction = Some(error.to_string());
-                Ok(())
+        for start in run.map(|block| block * block_size) {
+            let range = start..size.min(start + block_size);
+            let result = match state {
+                PayloadState::PartiallyPresent => check.partial(range),
+                _ => check.full(range),
+            };
+            match result {
+                // A page of the table is damaged; the file's own blocks are still valid.
+                Err(error) if is_damaged_table(&error) => {
+                    check.evidence.contradiction = Some(error.to_string());
+                }
+                other => other?,
             }
-            other => other,
+            if check.evidence.contradiction.is_some() {
+                return Ok(CheckedTable { evidence: check.evidence, hides_without_data: true });
+            }
         }
-    })?;
-    Ok(check.evidence)
+    }
+    Ok(CheckedTable { evidence: check.evidence, hides_without_data })
 }
 
-fn is_about(error: &crate::Error, table: &Tracking) -> bool {
-    error.path() == Some(table.path())
+fn is_damaged_table(error: &crate::Error) -> bool {
+    error.subject() == Subject::TrackingTable
         && matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Truncated)
 }
 
 struct Check {
-    layer: Box<dyn Layer>,
-    table: NewerThan,
+    blocks: Extents,
+    table: ChangedUnits,
     sector_size: u64,
     evidence: TableEvidence,
 }
 
 impl Check {
-    /// Every sector that is present has to lie in a changed unit.
+    /// Checks that every present sector lies in a changed unit.
     fn partial(&mut self, block: Range<u64>) -> Result<()> {
         let mut at = block.start;
         while at < block.end {
-            let extent = self.layer.extent(at, block.end)?;
-            if extent.held == Held::Data {
-                if let Some(unchanged) = self.find(at..extent.end, Held::Absent)? {
+            let extent = self.blocks.extent(at, block.end)?;
+            if extent.state == LayerState::Data {
+                if let Some(unchanged) = self.find(at..extent.end, LayerState::Absent)? {
                     self.evidence.contradiction = Some(format!(
                         "the file holds data at byte {unchanged} of the disk, in a unit that its tracking table \
                          lists as never changed"
@@ -96,9 +117,10 @@ impl Check {
         Ok(())
     }
 
-    /// A block may have been filled up from the parent, so only one changed unit is certain.
+    /// Checks that the block has a changed unit. The block may have been filled from the parent, so
+    /// only one changed unit is certain.
     fn full(&mut self, block: Range<u64>) -> Result<()> {
-        if self.find(block.clone(), Held::Data)?.is_some() {
+        if self.find(block.clone(), LayerState::Data)?.is_some() {
             self.evidence.full_blocks += 1;
         } else {
             self.evidence.contradiction = Some(format!(
@@ -110,12 +132,12 @@ impl Check {
         Ok(())
     }
 
-    /// The first byte of the range for which the table reports this.
-    fn find(&mut self, range: Range<u64>, wanted: Held) -> Result<Option<u64>> {
+    /// Returns the first byte of the range for which the table reports this.
+    fn find(&mut self, range: Range<u64>, wanted: LayerState) -> Result<Option<u64>> {
         let mut at = range.start;
         while at < range.end {
             let extent = self.table.extent(at, range.end)?;
-            if extent.held == wanted {
+            if extent.state == wanted {
                 return Ok(Some(at));
             }
             at = extent.end;

@@ -1,13 +1,11 @@
-//! The range-query engine: a plan over a chain, and the stream of ranges that it gives.
+//! The range-query engine: selects the layers that answer a question, and scans them for ranges.
 
+mod answering;
 mod consistency;
-mod lanes;
 mod plan;
-mod ranges;
-mod tracked;
-mod walk;
+mod scanner;
 
+pub(crate) use answering::{CheckedTables, Tables};
 pub use consistency::TableEvidence;
-pub(crate) use plan::{Baseline, Plan};
-pub(crate) use ranges::Ranges;
-pub(crate) use tracked::TrackedChain;
+pub(crate) use plan::{Plan, Reference};
+pub(crate) use scanner::RangeScanner;

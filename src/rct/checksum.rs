@@ -1,33 +1,36 @@
-//! Where a page's checksum stands and what it covers. The analyses say that headers and
-//! sequence pages are checksummed and not how, so conventions are probed: the likely ones of the
-//! [layout](super::layout) first, then every other one that a page has room for.
+//! The place of a page's checksum and the bytes that it covers. The published analyses state that
+//! headers and sequence pages are checksummed but not how, so conventions are probed: the likely
+//! ones of the [layout](super::layout) first, then every other one that a page has room for.
 
 use super::layout::*;
+use super::raw::HeaderCopy;
 use byteorder::{ByteOrder, LittleEndian};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// A convention for a page's checksum: where it stands, what it covers, and which CRC-32C it is.
+/// A convention for a page's checksum: its offset, the bytes that it covers, and the variant of
+/// CRC-32C.
 ///
 /// ```
 /// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
-/// let table = vhdx_rct::rct::Tracking::open_alone("testdata/child.avhdx.rct")?;
+/// let table = vhdx_rct::rct::TrackingTable::open("testdata/child.avhdx.rct")?;
 /// let checksum = table.header().checksum.to_string();
 /// assert_eq!(checksum, "CRC-32C at 0x04 over 0x08..0x1000");
 /// # Ok::<(), vhdx_rct::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checksum {
-    /// Where its four bytes stand.
+    /// The offset of its four bytes.
     pub(super) at: usize,
     /// The first byte that it covers. Its own bytes count as zero if they lie inside.
     pub(super) from: usize,
     pub(super) until: End,
-    /// Starts from 0 and keeps the final remainder as it is; the standard inverts both.
+    /// Whether the CRC starts from 0 and keeps the final remainder as it is; the standard inverts
+    /// both.
     pub(super) raw: bool,
 }
 
-/// Where a checksum's cover ends.
+/// The end of the bytes that a checksum covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     At(usize),
@@ -40,10 +43,11 @@ impl Checksum {
         Checksum { at, from, until: End::At(until), raw: false }
     }
 
-    /// Returns whether it holds on these bytes. A raw CRC of zeros is zero whatever the page
-    /// should have said, so there it proves nothing and does not hold: a page that was never
-    /// written is not taken for a good one.
-    pub(super) fn holds(&self, bytes: &[u8]) -> bool {
+    /// Returns whether the checksum is correct for the bytes of a page or header. A raw CRC of
+    /// zeros is zero whatever the page should contain, so there it proves nothing and this returns
+    /// false: a page that was never written is not accepted as valid.
+    #[must_use]
+    pub fn holds(&self, bytes: &[u8]) -> bool {
         let Some(stored) = bytes.get(self.at..self.at + 4) else { return false };
         let stored = LittleEndian::read_u32(stored);
         let until = match self.until {
@@ -69,9 +73,9 @@ impl Checksum {
 
 /// Returns the end of a header's branch history, or None if the count is invalid.
 fn history_end(header: &[u8]) -> Option<usize> {
-    let count = header.get(BRANCH_COUNT_AT..BRANCH_COUNT_AT + 2).map(LittleEndian::read_u16)?;
-    let count = usize::from(count);
-    (1..=MAX_BRANCHES).contains(&count).then_some(HISTORY_AT + count * BRANCH_BYTES)
+    let header = HeaderCopy::from_bytes(header).ok()?;
+    let is_valid = (1..=MAX_BRANCHES).contains(&usize::from(header.branch_count));
+    is_valid.then(|| HEADER_BYTES - header.unknown_after_history.len())
 }
 
 impl fmt::Display for Checksum {
@@ -86,7 +90,7 @@ impl fmt::Display for Checksum {
     }
 }
 
-/// Everything that a header's checksum may be: what is likely, and then the rest.
+/// Returns every convention that a header may have, likely ones first.
 pub(super) fn header_candidates() -> impl Iterator<Item = Checksum> + Clone {
     LIKELY_HEADER_CHECKSUMS.iter().copied().chain(unlikely_header_checksums())
 }
@@ -96,15 +100,15 @@ fn unlikely_header_checksums() -> impl Iterator<Item = Checksum> + Clone {
     all.filter(|sum| !LIKELY_HEADER_CHECKSUMS.contains(sum))
 }
 
-/// Everything that a sequence page's checksum may be, likely ones first.
+/// Returns every convention that a sequence page may have, likely ones first.
 pub(super) fn sequence_candidates() -> impl Iterator<Item = Checksum> + Clone {
     let all = space(SEQUENCE_CHECKSUM_PLACES.iter().copied(), SEQUENCE_CHECKSUM_ENDS);
     let unlikely = all.filter(|sum| !LIKELY_SEQUENCE_CHECKSUMS.contains(sum));
     LIKELY_SEQUENCE_CHECKSUMS.iter().copied().chain(unlikely)
 }
 
-/// Each place with each cover: from the page's start or from after the checksum, up to each end,
-/// standard and raw.
+/// Returns each place with each range: from the page's start or from after the checksum, up to each
+/// end, standard and raw.
 fn space(
     places: impl Iterator<Item = usize> + Clone,
     ends: &'static [End],
@@ -112,15 +116,15 @@ fn space(
     places.flat_map(move |at| {
         [0, at + 4].into_iter().flat_map(move |from| {
             let of = move |raw| ends.iter().map(move |&until| Checksum { at, from, until, raw });
-            // To a raw CRC zeros in front are nothing: at 0 both covers are the same.
+            // Leading zeros do not change a raw CRC: at 0 both ranges are the same.
             of(false).chain(of(true).filter(move |_| at + from > 0))
         })
     })
 }
 
-/// Finds the convention of a file's headers: the first that holds on both copies or, if none
-/// does, the first that holds on one. Of two copies with different conventions the likelier
-/// one's is valid. The unlikely ones are tried only if no likely one holds.
+/// Finds the convention of a file's headers: the first that is correct on both copies or, if none
+/// is, the first that is correct on one. If the copies have different conventions, the copy with
+/// the likelier one is valid. The unlikely ones are tried only if no likely one is correct.
 pub(super) fn of_headers(copies: [&[u8]; 2]) -> Option<Checksum> {
     let likely = LIKELY_HEADER_CHECKSUMS.iter().copied();
     first_holding(likely, copies).or_else(|| first_holding(unlikely_header_checksums(), copies))
@@ -141,41 +145,51 @@ fn first_holding(
     on_one
 }
 
-/// The conventions that hold on every sequence page seen so far. The first page leaves those
-/// that it has, nearly always one, and only these are looked at from then on.
-pub(super) struct SequenceChecksums {
+/// The conventions that are correct on every sequence page seen so far. The first page narrows them
+/// down, nearly always to one, and only these are checked from then on.
+#[derive(Debug)]
+pub struct SequenceChecksums {
     candidates: Vec<Checksum>,
-    /// A bit for each candidate that is left.
+    /// A bit for each remaining candidate.
     left: AtomicU32,
 }
 
+impl Default for SequenceChecksums {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl SequenceChecksums {
+    /// Creates a value with every convention that is probed.
+    #[must_use]
     pub fn new() -> Self {
         let candidates: Vec<Checksum> = sequence_candidates().collect();
         let left = AtomicU32::new((1 << candidates.len()) - 1);
         SequenceChecksums { candidates, left }
     }
 
-    /// Returns whether the page holds by a convention that all pages before it have too. One
-    /// that does not changes nothing.
+    /// Returns whether the page is correct by a convention that all pages before it have too. A
+    /// page that is not correct changes nothing.
     pub fn accept(&self, page: &[u8]) -> bool {
         let left = self.left.load(Relaxed);
         let holds =
             |bit: &u32| left & bit != 0 && self.candidates[bit.ilog2() as usize].holds(page);
         let held: u32 = (0..self.candidates.len()).map(|i| 1 << i).filter(holds).sum();
-        // Another thread's page may have left others meanwhile.
+        // A page in another thread may have narrowed them down differently in the meantime.
         let narrow = |left: u32| Some(left & held).filter(|&both| both != 0);
         self.left.fetch_update(Relaxed, Relaxed, narrow).is_ok()
     }
 
-    /// Returns the likeliest convention that is left; None before the first page.
+    /// Returns the likeliest remaining convention; None before the first page.
+    #[must_use]
     pub fn found(&self) -> Option<Checksum> {
         let left = self.left.load(Relaxed);
-        let is_decided = left.count_ones() < self.candidates.len() as u32;
+        let is_decided = (left.count_ones() as usize) < self.candidates.len();
         is_decided.then(|| self.candidates[left.trailing_zeros() as usize])
     }
 
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.candidates.len()
     }
 }
@@ -184,7 +198,7 @@ impl SequenceChecksums {
 mod tests {
     use super::*;
 
-    /// "123456789" has a published checksum; the raw one was worked out by the polynomial.
+    /// The checksum of "123456789" is published; the raw one was derived from the polynomial.
     #[test]
     fn computes_the_published_check_value() {
         let mut bytes = *b"....123456789";
@@ -215,14 +229,14 @@ mod tests {
         }
     }
 
-    /// No candidate takes a page of zeros, or one that is shorter than what it covers.
+    /// No candidate accepts a page of zeros, or one that is shorter than the range that it covers.
     #[test]
     fn nothing_holds_on_zeros() {
         for length in [0, 3, 12, 0x48, 0x1000, 0x4000] {
             let zeros = vec![0; length];
             assert!(header_candidates().chain(sequence_candidates()).all(|sum| !sum.holds(&zeros)));
         }
-        // Zeros where it covers, whatever stands elsewhere.
+        // Zeros in the covered range, any bytes elsewhere.
         let mut page = vec![0; 0x1000];
         page[0] = 7;
         assert!(!Checksum { raw: true, ..Checksum::new(4, 8, 0x1000) }.holds(&page));
@@ -230,7 +244,7 @@ mod tests {
         assert!(!Checksum { raw: true, ..Checksum::new(4, 8, 0x1000) }.holds(&page));
     }
 
-    /// A raw CRC is the same over more zeros in front, so the first page leaves two candidates.
+    /// A raw CRC does not change with more leading zeros, so the first page leaves two candidates.
     #[test]
     fn a_page_that_leaves_two_conventions_decides_for_neither() {
         let wide = Checksum { raw: true, ..Checksum::new(4, 0, 0x1000) };

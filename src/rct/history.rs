@@ -1,5 +1,5 @@
-//! What a header's branch history says: which ids the table can answer for, and whether another
-//! table goes on from it. A history is believed only where it makes sense with the current id.
+//! The branch history of a header: the ids that the table can answer for, and whether another table
+//! continues it. A history is trusted only if it is consistent with the current id.
 
 use super::header::TableHeader;
 use super::layout::MAX_BRANCHES;
@@ -8,11 +8,12 @@ use std::ops::RangeInclusive;
 use uuid::Uuid;
 
 impl TableHeader {
-    /// Returns whether the history fits the current id (consistent-history): it ends with the
-    /// current branch, its first numbers do not fall and do not pass the current number, it
-    /// begins at 0 unless it is full, and it has no branch twice. A history in another order, or
-    /// of last numbers instead of first ones, hardly passes.
-    pub(crate) fn is_consistent(&self) -> bool {
+    /// Returns whether the history is consistent with the current id (consistent-history): it ends
+    /// with the current branch, its first numbers do not decrease and do not exceed the current
+    /// number, it begins at 0 unless it is full, and it contains no branch twice. A history in
+    /// another order, or with last numbers instead of first ones, rarely passes.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
         let (Some(oldest), Some(last)) = (self.branches.first(), self.branches.last()) else {
             return false;
         };
@@ -27,11 +28,12 @@ impl TableHeader {
 
     /// Returns whether the table can answer for the id (resolve).
     ///
-    /// Writes after an id of the current branch carry greater numbers, wherever the branch
-    /// began, so such an id needs no history. One of an older branch does: a number after the
-    /// branch's end was created in a life that this file has not had. A branch that the history
-    /// has twice may have had the same number twice, so none of its ids is answered.
-    pub(crate) fn resolves(&self, id: RctId) -> bool {
+    /// Writes after an id of the current branch have greater numbers, wherever the branch began, so
+    /// such an id needs no history. An id of an older branch does: a number after the branch's end
+    /// was created in a history that this file does not share. A branch that is in the history
+    /// twice may have had the same number twice, so none of its ids is resolved.
+    #[must_use]
+    pub fn resolves(&self, id: RctId) -> bool {
         if id.branch == self.current.branch {
             return id.number <= self.current.number && !self.has_current_twice();
         }
@@ -42,9 +44,9 @@ impl TableHeader {
         self.branches.iter().filter(|branch| branch.id == self.current.branch).count() > 1
     }
 
-    /// The numbers of the ids that were created, of each branch, oldest branch first; all of
-    /// them resolve. Where the history is not consistent, nothing is known of older branches,
-    /// nor of where the current one began.
+    /// Returns the numbers of the ids that were created, for each branch, oldest branch first; all
+    /// of them resolve. If the history is not consistent, nothing is known about older branches,
+    /// nor about the start of the current one.
     pub(super) fn numbers(
         &self,
     ) -> impl DoubleEndedIterator<Item = (Uuid, RangeInclusive<u32>)> + use<> {
@@ -63,9 +65,9 @@ impl TableHeader {
     }
 
     /// Returns whether the child's history begins with all of this one. Such a child was tracked
-    /// from its first byte on: it took over this table's history when it was made, in which this
-    /// table's last branch was the current one, and has gone on from it. `limit`, whose
-    /// meaning is unknown, is not compared.
+    /// from its first byte on: it inherited this table's history when it was created, at which time
+    /// this table's last branch was the current one, and has continued it. `limit`, whose meaning
+    /// is unknown, is not compared.
     pub(crate) fn is_continued_by(&self, child: &TableHeader) -> bool {
         let Some(last) = self.branches.last() else { return false };
         let count = self.branches.len();
@@ -104,8 +106,8 @@ mod tests {
         }
     }
 
-    /// A disk with checkpoints that are taken and applied: what every unit's number is, what the
-    /// history is, and what was written since each id that this life has had.
+    /// A disk whose checkpoints are taken and applied: the number of every unit, the history, and
+    /// what was written since each id of this history.
     #[derive(Clone)]
     struct Life {
         units: Vec<u32>,
@@ -126,8 +128,8 @@ mod tests {
         }
     }
 
-    /// The last state of a random life, and every id that was created in it or in a future
-    /// that was thrown away.
+    /// Returns the last state of a random disk, and every id that was created in its history or in
+    /// a discarded future.
     fn live(rng: &mut Rng) -> (Life, Vec<RctId>) {
         let mut life =
             Life { units: vec![0; 6], history: vec![(100, 0)], number: 0, ids: Vec::new() };
@@ -158,8 +160,8 @@ mod tests {
 
     type Kept = fn(&Life) -> Vec<(u128, u32)>;
 
-    /// The ways in which a history might be kept, the assumed one first: newest first, without
-    /// the current branch, with last numbers instead of first ones.
+    /// The possible forms of a history, after the assumed one: newest first, without the current
+    /// branch, with last numbers instead of first ones.
     const KEPT: [Kept; 4] = [
         |life| life.history.clone(),
         |life| life.history.iter().rev().copied().collect(),
@@ -181,7 +183,7 @@ mod tests {
                 let header = header(&kept(&life), (current.0, life.number));
                 let ends_at_0 = life.history.get(1).is_some_and(|(_, first)| *first == 1);
                 if way == 3 && ends_at_0 {
-                    // Last numbers that begin with 0 look like first ones.
+                    // Last numbers that begin with 0 are indistinguishable from first ones.
                     continue;
                 }
                 for id in &all {
@@ -204,7 +206,7 @@ mod tests {
         assert!(refused[1..].iter().all(|&count| count > 1000), "{refused:?}");
     }
 
-    /// The page's rules word for word, an entry and a number at a time.
+    /// Implements the documented rules literally, one entry and number at a time.
     fn model(header: &TableHeader, id: RctId) -> bool {
         let of = |i: usize| &header.branches[i];
         let count = header.branches.len();
@@ -253,7 +255,7 @@ mod tests {
                 let is_listed = listed
                     .iter()
                     .any(|(b, numbers)| *b == id.branch && numbers.contains(&id.number));
-                // Only ids before the current branch's first one, which nobody has.
+                // Only ids before the current branch's first one, which do not exist.
                 let began = history.last().unwrap().1;
                 let is_odd = header.is_consistent() && id.branch == header.current.branch;
                 let may_lack = is_odd && id.number < began;
@@ -296,7 +298,7 @@ mod tests {
         assert!(!header(&[], (2, 8)).is_continued_by(&parent));
         assert!(!header(&[(1, 0), (2, 5)], (1, 4)).is_continued_by(&parent));
         assert!(!header(&[(1, 0)], (2, 4)).is_continued_by(&parent));
-        // The limit says nothing.
+        // The limit is ignored.
         let mut other = parent.clone();
         other.branches[0].limit = 1;
         assert!(parent.is_continued_by(&other));

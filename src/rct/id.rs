@@ -1,4 +1,4 @@
-//! RCT ids: a branch and the sequence number that the id seals.
+//! RCT ids: a branch and the sequence number at which the id was created.
 
 use crate::error::{Error, ErrorKind};
 use std::cmp::Ordering;
@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// A change tracking id, as Hyper-V hands it out:
+/// A change tracking id in the form that Hyper-V uses:
 /// `rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001`.
 ///
 /// Parsed in any letter case, printed in lower case. Ids are ordered within a branch only.
@@ -25,7 +25,7 @@ use uuid::Uuid;
 pub struct RctId {
     /// The branch of the disk's history.
     pub branch: Uuid,
-    /// The sequence number that the id seals: what is written later has a greater one.
+    /// The sequence number at which the id was created: later writes have a greater one.
     pub number: u32,
 }
 
@@ -33,13 +33,14 @@ pub struct RctId {
 const SHAPE: &str = "rctX:hhhhhhhh:hhhh:hhhh:hhhh:hhhhhhhhhhhh:hhhhhhhh";
 
 impl RctId {
-    /// An id of its parts.
+    /// Creates an id from its parts.
+    #[must_use]
     pub fn new(branch: Uuid, number: u32) -> Self {
         RctId { branch, number }
     }
 
-    /// Does a text mean to be an RCT id, rightly written or not?
-    pub(crate) fn is_meant_by(text: &str) -> bool {
+    /// Returns whether a text is intended as an RCT id, well formed or not.
+    pub(crate) fn has_prefix(text: &str) -> bool {
         text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("rctX"))
     }
 }
@@ -64,13 +65,13 @@ impl FromStr for RctId {
         if let Some(more) = characters.next() {
             return Err(malformed(text, SHAPE.len(), "the end", Some(more)));
         }
-        let mut digits =
-            text[5..].split(':').map(|part| u64::from_str_radix(part, 16).unwrap_or_default());
-        let mut next = || digits.next().unwrap_or_default();
-        let (a, b, c, d, e, number) = (next(), next(), next(), next(), next(), next());
-        let branch = u128::from(a) << 96 | u128::from(b) << 80 | u128::from(c) << 64;
-        let branch = branch | u128::from(d) << 48 | u128::from(e);
-        Ok(RctId { branch: Uuid::from_u128(branch), number: number as u32 })
+        // The format is valid: 32 digits of the branch, then 8 of the number.
+        let digits: String = text[5..].split(':').collect();
+        let (branch, number) = digits.split_at(32);
+        Ok(RctId {
+            branch: Uuid::from_u128(u128::from_str_radix(branch, 16).unwrap_or_default()),
+            number: u32::from_str_radix(number, 16).unwrap_or_default(),
+        })
     }
 }
 

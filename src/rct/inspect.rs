@@ -1,22 +1,23 @@
-//! The raw structures of an `.rct` file, even of one that [`Tracking`](super::Tracking) refuses.
+//! The raw structures of an `.rct` file, even of one that [`TrackingTable`](super::TrackingTable)
+//! refuses.
 
 use super::checksum::{
     Checksum, SequenceChecksums, header_candidates, of_headers, sequence_candidates,
 };
-use super::header::TableHeader;
 use super::layout::*;
-use crate::bytes::guid;
-use crate::error::{ErrorKind, Result};
+use super::raw::{BranchEntry, HeaderCopy, OffsetPage, SequencePage};
+use crate::error::{ErrorKind, Result, Subject};
 use crate::inspect::{Inspection, hex};
-use crate::source::{Guard, LocalStorage, Reader};
-use byteorder::{ByteOrder, LittleEndian};
+use crate::limits::Limits;
+use crate::source::{LocalStorage, Reader};
+use crate::wire::{FieldRecord, Fields};
 use std::path::Path;
 
-/// How many offset pages, and how many sequence pages, are shown.
+/// The maximum number of offset pages, and of sequence pages, that are shown.
 const MAX_PAGES: usize = 16;
 
-/// Reads every structure of an `.rct` file as the layout says, and shows the bytes of what it
-/// does not say.
+/// Reads every structure of an `.rct` file according to the known layout, and shows the raw bytes
+/// of the rest.
 ///
 /// ```
 /// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
@@ -29,16 +30,21 @@ const MAX_PAGES: usize = 16;
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Truncated`] for an empty file, or where reading fails; what does not fit is a
-/// note.
+/// [`ErrorKind::Truncated`] for an empty file, or if reading fails. Anything that contradicts the
+/// layout is a note.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    let file = Reader::open(&LocalStorage::new(), path.as_ref(), &Guard::default())?;
+    let file = Reader::open(
+        &LocalStorage::new(),
+        path.as_ref(),
+        Subject::TrackingTable,
+        &Limits::default(),
+    )?;
     if file.length() == 0 {
         let message = "the file is empty: expected a tracking table (.rct) or a VHD Set (.vhds)";
         return Err(file.error(ErrorKind::Truncated, message.into()));
     }
     let mut found = Inspection { file_length: file.length(), ..Inspection::default() };
-    let first = found.read(&file, 0, PAGE as usize, "the first page")?;
+    let first = found.read(&file, 0, PAGE_BYTES, "the first page")?;
     found.add_unknown(0, &first);
     let mut copies = [const { Vec::new() }; 2];
     for (copy, offset) in copies.iter_mut().zip(HEADER_OFFSETS) {
@@ -47,7 +53,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     let checksum = of_headers([&copies[0], &copies[1]]);
     let mut units = None;
     for (copy, bytes) in copies.iter().enumerate().filter(|(_, copy)| copy.len() == HEADER_BYTES) {
-        units = header(&mut found, copy, bytes, checksum).max(units);
+        units = header(&mut found, copy, bytes, checksum)?.max(units);
     }
     header_checksums(&mut found, [&copies[0], &copies[1]], checksum);
     let pages = units.map_or(1, |(_, units)| offset_pages(units));
@@ -56,7 +62,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     Ok(found)
 }
 
-/// Which conventions were tried on the headers, and what came of it.
+/// Notes which conventions were tried on the headers, and the result.
 fn header_checksums(found: &mut Inspection, copies: [&[u8]; 2], checksum: Option<Checksum>) {
     let note = match checksum {
         None => "holds on no header".to_owned(),
@@ -67,7 +73,7 @@ fn header_checksums(found: &mut Inspection, copies: [&[u8]; 2], checksum: Option
     };
     let tried = tried(LIKELY_HEADER_CHECKSUMS, header_candidates().count());
     found.notes.push(format!("header checksum: {note}; tried were {tried}"));
-    // On the other copy something else may hold.
+    // Another convention may be correct on the other copy.
     let Some(sum) = checksum else { return };
     for (copy, bytes) in copies.iter().enumerate().filter(|(_, bytes)| !sum.holds(bytes)) {
         if let Some(other) = header_candidates().find(|sum| sum.holds(bytes)) {
@@ -80,86 +86,85 @@ fn header_checksums(found: &mut Inspection, copies: [&[u8]; 2], checksum: Option
     }
 }
 
-/// The likely conventions by name, and how many more there are.
+/// Lists the likely conventions by name, and the number of others.
 fn tried(likely: &[Checksum], count: usize) -> String {
     let names: Vec<String> = likely.iter().map(Checksum::to_string).collect();
     format!("{}; and {} more", names.join("; "), count - likely.len())
 }
 
-/// Shows a header copy; its counter and units where it is valid.
+/// Shows a header copy; returns its counter and units if it is valid.
 fn header(
     found: &mut Inspection,
     copy: usize,
     bytes: &[u8],
     checksum: Option<Checksum>,
-) -> Option<(u64, u64)> {
+) -> Result<Option<(u64, u64)>> {
     let at = HEADER_OFFSETS[copy];
-    let name = |field: &str| format!("header {} {field}", copy + 1);
-    let at_field = |offset: usize| at + offset as u64;
-    let u64_at = |offset: usize| LittleEndian::read_u64(&bytes[offset..]);
-    found.add_raw(at, &bytes[SIGNATURE_AT..4], &name("signature"), "of unknown value".into());
-    // It may stand inside what is shown as something else.
+    let mut fields = Fields::recording("a header", bytes, at);
+    let raw = HeaderCopy::parse(&mut fields)?;
+    // The checksum may overlap a field that is shown.
     let holding = checksum.filter(|sum| sum.holds(bytes));
-    let holds = holding.map_or("none that is known holds".into(), |sum| format!("{sum} holds"));
     let place = holding.map_or(LIKELY_HEADER_CHECKSUMS[0].at, |sum| sum.at);
-    found.add_raw(at_field(place), &bytes[place..][..4], &name("checksum"), holds);
-    if place != 4 {
-        found.add_unknown(at_field(4), &bytes[4..8]);
+    let holds = holding.map_or("none that is known holds".into(), |sum| format!("{sum} holds"));
+    let name = format!("header {} checksum", copy + 1);
+    found.add_raw(at + place as u64, &bytes[place..][..4], &name, holds);
+    for record in fields.into_records() {
+        match record.name {
+            "checksum" if record.offset == at + place as u64 => {}
+            "checksum" | "unknown" => found.add_unknown(record.offset, record.bytes),
+            "history" => history(found, copy, &record),
+            _ => header_field(found, copy, &raw, &record),
+        }
     }
-    let counter = u64_at(COUNTER_AT);
-    found.add_raw(
-        at_field(COUNTER_AT),
-        &bytes[COUNTER_AT..][..8],
-        &name("counter"),
-        counter.to_string(),
-    );
-    found.add_unknown(at_field(0x10), &bytes[0x10..UNITS_AT]);
-    let units = u64_at(UNITS_AT);
-    let size = units.checked_mul(UNIT).map_or("beyond 2^64".into(), |size| format!("{size} bytes"));
-    found.add(
-        at_field(UNITS_AT),
-        8,
-        &name("units"),
-        format!("{units}; of 16 KiB each, at most {size}"),
-    );
-    found.add(at_field(BRANCH_AT), 16, &name("branch"), guid(&bytes[BRANCH_AT..]).to_string());
-    let number = LittleEndian::read_u32(&bytes[NUMBER_AT..]);
-    found.add(at_field(NUMBER_AT), 4, &name("number"), format!("{number:#010x}"));
-    let count = LittleEndian::read_u16(&bytes[BRANCH_COUNT_AT..]);
-    found.add(at_field(BRANCH_COUNT_AT), 2, &name("branch count"), count.to_string());
-    found.add_raw(
-        at_field(NEW_ID_AT),
-        &bytes[NEW_ID_AT..][..1],
-        &name("new id flag"),
-        bytes[NEW_ID_AT].to_string(),
-    );
-    found.add_unknown(at_field(NEW_ID_AT + 1), &bytes[NEW_ID_AT + 1..HISTORY_AT]);
-    history(found, copy, bytes);
-    let valid = checksum.and_then(|sum| TableHeader::parse(bytes, copy, &sum));
+    let valid = holding.and_then(|sum| raw.table_header(copy, sum));
     let problem = match &valid {
         None => "is not valid: its checksum or its branch count does not hold",
         Some(header) if !header.is_consistent() => {
             "has a history that does not fit its current id: only ids of the current branch are answered"
         }
-        Some(_) => return Some((counter, units)),
+        Some(_) => return Ok(Some((raw.counter, raw.units))),
     };
     found.notes.push(format!("header {} {problem}", copy + 1));
-    valid.map(|_| (counter, units))
+    Ok(valid.map(|_| (raw.counter, raw.units)))
 }
 
-fn history(found: &mut Inspection, copy: usize, bytes: &[u8]) {
-    let at_field = |offset: usize| HEADER_OFFSETS[copy] + offset as u64;
-    let count = usize::from(LittleEndian::read_u16(&bytes[BRANCH_COUNT_AT..]));
-    let shown = count.min(MAX_BRANCHES);
-    for (i, entry) in bytes[HISTORY_AT..].chunks_exact(BRANCH_BYTES).take(shown).enumerate() {
-        let first = LittleEndian::read_u32(&entry[BRANCH_FIRST_AT..]);
-        let limit = LittleEndian::read_u32(&entry[BRANCH_LIMIT_AT..]);
-        let value = format!("{} first {first:#010x} limit {limit:#010x}", guid(entry));
-        let name = format!("header {} branch {i}", copy + 1);
-        found.add_raw(at_field(HISTORY_AT + i * BRANCH_BYTES), entry, &name, value);
+/// Shows a field; if its meaning is in doubt, with its bytes.
+fn header_field(
+    found: &mut Inspection,
+    copy: usize,
+    raw: &HeaderCopy<'_>,
+    record: &FieldRecord<'_>,
+) {
+    let is_assumed = matches!(record.name, "signature" | "counter" | "new_id_flag");
+    let value = match record.name {
+        "signature" => "of unknown value".into(),
+        "counter" => raw.counter.to_string(),
+        "units" => {
+            let size = raw.units.checked_mul(UNIT);
+            let size = size.map_or("beyond 2^64".into(), |size| format!("{size} bytes"));
+            format!("{}; of 16 KiB each, at most {size}", raw.units)
+        }
+        "branch" => raw.branch.to_string(),
+        "number" => format!("{:#010x}", raw.number),
+        "branch_count" => raw.branch_count.to_string(),
+        "new_id_flag" => raw.new_id_flag.to_string(),
+        _ => String::new(),
+    };
+    let name = format!("header {} {}", copy + 1, record.name.replace('_', " "));
+    match is_assumed {
+        true => found.add_raw(record.offset, record.bytes, &name, value),
+        false => found.add(record.offset, record.bytes.len(), &name, value),
     }
-    let history_end = HISTORY_AT + shown * BRANCH_BYTES;
-    found.add_unknown(at_field(history_end), &bytes[history_end..]);
+}
+
+fn history(found: &mut Inspection, copy: usize, record: &FieldRecord<'_>) {
+    let places = (record.offset..).step_by(BRANCH_BYTES);
+    for ((i, entry), at) in record.bytes.chunks_exact(BRANCH_BYTES).enumerate().zip(places) {
+        let Ok(branch) = BranchEntry::parse(&mut Fields::new("a branch", entry)) else { break };
+        let BranchEntry { id, first, limit } = branch;
+        let value = format!("{id} first {first:#010x} limit {limit:#010x}");
+        found.add_raw(at, entry, &format!("header {} branch {i}", copy + 1), value);
+    }
 }
 
 /// Shows offset pages, and the first sequence pages that they name.
@@ -167,28 +172,25 @@ fn offset_table(found: &mut Inspection, file: &Reader, pages: u64) -> Result<()>
     let mut detailed = Vec::new();
     for index in 0..pages.min(MAX_PAGES as u64) {
         let at = OFFSET_TABLE + index * PAGE;
-        let bytes = found.read(file, at, PAGE as usize, "an offset page")?;
-        if bytes.len() < PAGE as usize {
+        let bytes = found.read(file, at, PAGE_BYTES, "an offset page")?;
+        if bytes.len() < PAGE_BYTES {
             break;
         }
-        let signature = LittleEndian::read_u32(&bytes);
-        let entries: Vec<i32> =
-            bytes[PAGE_HEADER..].chunks_exact(4).map(LittleEndian::read_i32).collect();
-        let count = |wanted: fn(&i32) -> bool| entries.iter().copied().filter(wanted).count();
+        let page = OffsetPage::from_bytes(&bytes)?;
+        let count = |wanted: fn(&i32) -> bool| page.entries().filter(wanted).count();
         let value = format!(
-            "signature {signature:#010x}, checksum {}, index {}; chunks: {} never changed, {} uniform, {} detailed",
+            "signature {:#010x}, checksum {}, index {}; chunks: {} never changed, {} uniform, {} detailed",
+            page.signature,
             if OFFSET_CHECKSUM.holds(&bytes) { "holds" } else { "does not hold" },
-            LittleEndian::read_u32(&bytes[8..]),
+            page.index,
             count(|&entry| entry == 0),
             count(|&entry| entry > 0),
             count(|&entry| entry < 0),
         );
         found.add_raw(at, &bytes[..PAGE_HEADER], &format!("offset page {index}"), value);
-        let negative = entries.iter().enumerate().filter(|(_, entry)| **entry < 0);
-        detailed.extend(
-            negative
-                .map(|(i, entry)| (index * PER_PAGE + i as u64, u64::from(entry.unsigned_abs()))),
-        );
+        let chunks = page.entries().zip(index * PER_PAGE..);
+        let negative = chunks.filter(|(entry, _)| *entry < 0);
+        detailed.extend(negative.map(|(entry, chunk)| (chunk, u64::from(entry.unsigned_abs()))));
     }
     if pages > MAX_PAGES as u64 {
         found
@@ -213,12 +215,13 @@ fn sequence_pages(
     let sums = SequenceChecksums::new();
     let (mut seen, mut indexed, mut failed) = (0, 0, 0);
     for (chunk, page) in pages {
-        let bytes = found.read(file, page * PAGE, PAGE as usize, "a sequence page")?;
-        if bytes.len() == PAGE as usize {
+        let bytes = found.read(file, page * PAGE, PAGE_BYTES, "a sequence page")?;
+        if bytes.len() == PAGE_BYTES {
             seen += 1;
             failed += u64::from(!sums.accept(&bytes));
-            indexed += u64::from(u64::from(LittleEndian::read_u32(&bytes)) == chunk);
-            sequence_page(found, chunk, page * PAGE, &bytes);
+            let raw = SequencePage::from_bytes(&bytes)?;
+            indexed += u64::from(u64::from(raw.words[0]) == chunk);
+            sequence_page(found, chunk, page * PAGE, (&bytes, &raw));
         }
     }
     if seen == 0 {
@@ -239,17 +242,21 @@ fn sequence_pages(
     Ok(())
 }
 
-fn sequence_page(found: &mut Inspection, chunk: u64, at: u64, bytes: &[u8]) {
-    let numbers = bytes[PAGE_HEADER..].chunks_exact(4).map(LittleEndian::read_u32);
+fn sequence_page(
+    found: &mut Inspection,
+    chunk: u64,
+    at: u64,
+    (bytes, page): (&[u8], &SequencePage<'_>),
+) {
     let holding: Vec<String> =
         sequence_candidates().filter(|sum| sum.holds(bytes)).map(|sum| sum.to_string()).collect();
     let value = format!(
         "first word {}, checksum: {}; numbers from {} to {}, first bytes {}",
-        LittleEndian::read_u32(bytes),
+        page.words[0],
         if holding.is_empty() { "none that is known holds".into() } else { holding.join("; ") },
-        numbers.clone().min().unwrap_or_default(),
-        numbers.max().unwrap_or_default(),
-        hex(&bytes[PAGE_HEADER..PAGE_HEADER + 16]),
+        page.numbers().min().unwrap_or_default(),
+        page.numbers().max().unwrap_or_default(),
+        hex(&page.numbers[..16]),
     );
     found.add_raw(at, &bytes[..PAGE_HEADER], &format!("sequence page of chunk {chunk}"), value);
 }

@@ -1,12 +1,12 @@
 //! Everything that is known, derived or assumed about the `.rct` file. Microsoft publishes no
-//! specification of it: the day a real file disagrees, this module changes and no other.
+//! specification of it: if a real file contradicts it, only this module has to change.
 //!
 //! [`FACTS`] carries each with its confidence; the README's table is checked against it. All
 //! integers are little-endian, GUIDs mixed-endian as in VHDX.
 
 use super::checksum::{Checksum, End};
-use crate::fact::Confidence::{Assumed, Derived, Published};
-use crate::fact::{Fact, fact};
+use crate::facts::Confidence::{Assumed, Derived, Published};
+use crate::facts::{Fact, fact};
 
 /// Every fact that this crate's reading of `.rct` files rests on.
 pub const FACTS: &[Fact] = &[
@@ -120,53 +120,50 @@ pub const FACTS: &[Fact] = &[
     fact("lazy", Published, "a file that was not closed cleanly may have a table that lags behind"),
 ];
 
-pub const PAGE: u64 = 4096;
-/// header-places
+/// The size of a page in bytes (pages).
+pub const PAGE: u64 = PAGE_BYTES as u64;
+pub(super) const PAGE_BYTES: usize = 4096;
+/// The offsets of the two header copies (header-places).
 pub const HEADER_OFFSETS: [u64; 2] = [0x1000, 0x5000];
+/// The size of a header copy in bytes (header-places).
 pub const HEADER_BYTES: usize = 0x4000;
-pub const SIGNATURE_AT: usize = 0x00;
-pub const COUNTER_AT: usize = 0x08;
-pub const UNITS_AT: usize = 0x28;
-pub const BRANCH_AT: usize = 0x30;
-pub const NUMBER_AT: usize = 0x40;
-pub const BRANCH_COUNT_AT: usize = 0x44;
-pub const NEW_ID_AT: usize = 0x46;
 /// branch-size; 511 entries end at 0x3FE8, inside the copy.
-pub const HISTORY_AT: usize = 0x1000;
-pub const BRANCH_BYTES: usize = 24;
-pub const MAX_BRANCHES: usize = 511;
-/// branch-fields
-pub const BRANCH_FIRST_AT: usize = 16;
-pub const BRANCH_LIMIT_AT: usize = 20;
+pub(super) const BRANCH_BYTES: usize = 24;
+pub(super) const MAX_BRANCHES: usize = 511;
 
-/// offset-table
+/// The offset of the offset table (offset-table).
 pub const OFFSET_TABLE: u64 = 0x9000;
+/// "offp", the signature of an offset page (offset-page).
 pub const OFFSET_SIGNATURE: u32 = 0x7066_666F;
-/// Words in front of the entries of an offset page, and of the numbers of a sequence page.
-pub const PAGE_HEADER: usize = 12;
-/// Units per chunk, and chunks per offset page.
-pub const PER_PAGE: u64 = 1021;
+/// Bytes before the entries of an offset page, and before the numbers of a sequence page.
+pub(super) const PAGE_HEADER: usize = 12;
+/// Units per chunk, and chunks per offset page (offset-page, sequence-page).
+pub const PER_PAGE: u64 = CHUNK_UNITS as u64;
+pub(super) const CHUNK_UNITS: u32 = 1021;
 
-/// unit-size
+/// The number of bytes of the virtual disk per unit (unit-size).
 pub const UNIT: u64 = 16 << 10;
+pub(crate) const UNIT_BYTES: u32 = 16 << 10;
 
-/// Pages of the offset table of a disk of so many units (offset-pages).
+/// Returns the number of pages of the offset table of a disk of this many units (offset-pages).
+#[must_use]
 pub fn offset_pages(units: u64) -> u64 {
     units.div_ceil(PER_PAGE).div_ceil(PER_PAGE)
 }
 
-/// Units of a disk of so many bytes (unit-size).
+/// Returns the number of units of a disk of this many bytes (unit-size).
+#[must_use]
 pub fn units(disk_size: u64) -> u64 {
     disk_size.div_ceil(UNIT)
 }
 
-/// The offset page's own (offset-page): published, so nothing is probed.
+/// The checksum of an offset page (offset-page): published, so it is not probed.
 pub const OFFSET_CHECKSUM: Checksum = Checksum::new(4, 8, 0x1000);
 
-/// What headers are probed for first, in order (header-checksum): as in an offset page; the same
-/// with the page's whole start; in the place of the signature; in the place of the counter; as
-/// in a `.vhds`.
-pub const LIKELY_HEADER_CHECKSUMS: &[Checksum] = &[
+/// The conventions that are probed first for headers, in order (header-checksum): as in an offset
+/// page; the same with the page's whole start; in the place of the signature; in the place of the
+/// counter; as in a `.vhds`.
+pub(super) const LIKELY_HEADER_CHECKSUMS: &[Checksum] = &[
     Checksum::new(0x04, 0x08, 0x1000),
     Checksum::new(0x04, 0x08, 0x4000),
     Checksum::new(0x04, 0, 0x1000),
@@ -176,22 +173,22 @@ pub const LIKELY_HEADER_CHECKSUMS: &[Checksum] = &[
     Checksum::new(0x14, 0, 0x1000),
 ];
 
-/// Where else it may stand: any word of the first 128 bytes but those that are known to hold
+/// Other possible offsets: any word of the first 128 bytes except those that are known to hold
 /// something else (header-units, header-branch, header-number, header-branches, header-new-id).
-pub const HEADER_CHECKSUM_PLACES: &[usize] = &[
+pub(super) const HEADER_CHECKSUM_PLACES: &[usize] = &[
     0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18, 0x1C, 0x20, 0x24, 0x48, 0x4C, 0x50, 0x54, 0x58, 0x5C,
     0x60, 0x64, 0x68, 0x6C, 0x70, 0x74, 0x78, 0x7C,
 ];
-pub const HEADER_CHECKSUM_ENDS: &[End] = &[End::At(0x1000), End::At(0x4000), End::History];
+pub(super) const HEADER_CHECKSUM_ENDS: &[End] = &[End::At(0x1000), End::At(0x4000), End::History];
 
-/// What sequence pages are probed for first, in order (sequence-header).
-pub const LIKELY_SEQUENCE_CHECKSUMS: &[Checksum] = &[
+/// The conventions that are probed first for sequence pages, in order (sequence-header).
+pub(super) const LIKELY_SEQUENCE_CHECKSUMS: &[Checksum] = &[
     Checksum::new(4, 8, 0x1000),
     Checksum::new(4, 0, 0x1000),
     Checksum::new(0, 4, 0x1000),
     Checksum::new(8, 12, 0x1000),
 ];
 
-/// The words of a sequence page's header. Numbers begin behind it (sequence-page).
-pub const SEQUENCE_CHECKSUM_PLACES: &[usize] = &[0, 4, 8];
-pub const SEQUENCE_CHECKSUM_ENDS: &[End] = &[End::At(0x1000)];
+/// The words of a sequence page's header. Numbers begin after it (sequence-page).
+pub(super) const SEQUENCE_CHECKSUM_PLACES: &[usize] = &[0, 4, 8];
+pub(super) const SEQUENCE_CHECKSUM_ENDS: &[End] = &[End::At(0x1000)];

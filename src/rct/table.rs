@@ -1,44 +1,45 @@
 //! The offset table and the sequence pages: a sequence number for every unit of the disk.
 
-use super::Tracking;
+use super::TrackingTable;
 use super::checksum::SequenceChecksums;
 use super::layout::*;
 use super::pages::PageSet;
+use super::raw::OffsetPage;
 use crate::error::{Error, ErrorKind, Result};
-use crate::extent::{Extent, Held, Layer, Rule};
 use crate::inspect::hex;
-use crate::mask::Mask;
-use byteorder::{ByteOrder, LittleEndian};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::layer::{Layer, LayerExtent, LayerState, StateSet, UnitBitmap};
+use crate::limits::Limits;
+use crate::size::to_usize;
+use std::sync::Arc;
 
-/// How many pages are read at once where they follow one another.
+/// The number of consecutive pages that are read at once.
 const PAGES_AT_ONCE: u64 = 16;
 
-/// Bytes of the disk that a unit, and a chunk of units, stand for.
-const UNIT_BYTES: u32 = UNIT as u32;
-const CHUNK_BYTES: u32 = UNIT_BYTES * PER_PAGE as u32;
+/// The number of bytes of the disk per unit, and per chunk of units.
+const CHUNK_BYTES: u32 = UNIT_BYTES * CHUNK_UNITS;
 
-/// A cursor over a table: which units have a number greater than one. Asked in ascending
-/// order.
-pub(crate) struct NewerThan {
-    tracking: Arc<Tracking>,
+/// A cursor over a table that returns which units have a greater number than a given one. Queried
+/// in ascending order.
+pub(crate) struct ChangedUnits {
+    table: Arc<TrackingTable>,
+    limits: Limits,
     number: u32,
     offsets: Pages,
     sequences: Pages,
-    seen: Arc<Seen>,
-    /// Chunks before this one have claimed their pages.
-    looked_at: u64,
+    visited: VisitedPages,
+    /// The chunk before which all pages are in the visited set.
+    scanned_until: u64,
 }
 
-/// What all cursors of a query over one table have seen of it.
-struct Seen {
-    /// The convention of the sequence pages, found on the first and required of all.
+/// What a question has read of the sequence pages of a table.
+struct VisitedPages {
+    /// The convention of the pages, found on the first page and required of all.
     checksums: SequenceChecksums,
-    /// Sequence pages that some chunk has named.
-    named: Mutex<PageSet>,
+    /// The pages that a chunk has named.
+    named: PageSet,
 }
 
-/// Verified pages of the file that follow one another.
+/// Verified consecutive pages of the file.
 #[derive(Default)]
 struct Pages {
     first: u64,
@@ -46,20 +47,20 @@ struct Pages {
 }
 
 impl Pages {
-    /// The buffer, to be filled anew with so many pages.
-    fn room(&mut self, pages: u64) -> Vec<u8> {
+    /// Returns the buffer, resized to this number of pages.
+    fn buffer(&mut self, pages: u64) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.resize((pages * PAGE) as usize, 0);
+        bytes.resize(to_usize(pages * PAGE), 0);
         bytes
     }
 
     fn get(&self, page: u64) -> Option<&[u8]> {
         let at = page.checked_sub(self.first)?.checked_mul(PAGE)?;
-        self.bytes.get(usize::try_from(at).ok()?..)?.get(..PAGE as usize)
+        self.bytes.get(usize::try_from(at).ok()?..)?.get(..PAGE_BYTES)
     }
 }
 
-/// What a chunk's entry says.
+/// The meaning of a chunk's entry.
 #[derive(Debug, Clone, Copy)]
 enum Entry {
     Uniform(u32),
@@ -76,46 +77,53 @@ impl Entry {
     }
 }
 
-impl NewerThan {
-    pub fn new(tracking: Arc<Tracking>, number: u32) -> Self {
-        let named = Mutex::new(PageSet::new(tracking.file.guard()));
-        let seen = Arc::new(Seen { checksums: SequenceChecksums::new(), named });
-        Self::cursor(tracking, number, seen, 0)
+impl ChangedUnits {
+    pub(crate) fn new(table: Arc<TrackingTable>, number: u32, limits: &Limits) -> Self {
+        let named = PageSet::new(&limits.memory);
+        ChangedUnits {
+            table,
+            limits: limits.clone(),
+            number,
+            offsets: Pages::default(),
+            sequences: Pages::default(),
+            visited: VisitedPages { checksums: SequenceChecksums::new(), named },
+            scanned_until: 0,
+        }
     }
 
-    fn cursor(tracking: Arc<Tracking>, number: u32, seen: Arc<Seen>, looked_at: u64) -> Self {
-        let (offsets, sequences) = (Pages::default(), Pages::default());
-        NewerThan { tracking, number, offsets, sequences, seen, looked_at }
-    }
-
-    /// The entries of the chunks from `chunk` on that one offset page has, at most those before
-    /// `until`; offset pages are read ahead up to there.
+    /// Returns the entries of the chunks from `chunk` on that one offset page has, at most those
+    /// before `until`; offset pages are read ahead up to there.
     fn entries(&mut self, chunk: u64, until: u64) -> Result<&[[u8; 4]]> {
         let page = chunk / PER_PAGE;
         if self.offsets.get(page).is_none() {
             let last = ((until - 1) / PER_PAGE).min(page + PAGES_AT_ONCE - 1);
-            let mut bytes = self.offsets.room(last - page + 1);
-            self.tracking.file.read(&mut bytes, OFFSET_TABLE + page * PAGE, "the offset table")?;
-            for (bytes, index) in bytes.chunks_exact(PAGE as usize).zip(page..) {
-                self.tracking.check_offset_page(bytes, index)?;
+            let mut bytes = self.offsets.buffer(last - page + 1);
+            self.table.file.read(
+                &self.limits,
+                &mut bytes,
+                OFFSET_TABLE + page * PAGE,
+                "the offset table",
+            )?;
+            for (bytes, index) in bytes.chunks_exact(PAGE_BYTES).zip(page..) {
+                self.table.check_offset_page(bytes, index)?;
             }
             self.offsets = Pages { first: page, bytes };
         }
         let bytes = self.offsets.get(page).unwrap_or_default();
         let first = chunk % PER_PAGE;
         let count = (PER_PAGE - first).min(until - chunk);
-        let (entries, _) = bytes[PAGE_HEADER + first as usize * 4..].as_chunks();
-        Ok(&entries[..count as usize])
+        let (entries, _) = bytes[PAGE_HEADER + to_usize(first) * 4..].as_chunks();
+        Ok(&entries[..to_usize(count)])
     }
 
-    /// Reads a chunk's sequence page and, where they lie behind it in the file, those of the
-    /// next chunks up to `until` that have one.
+    /// Reads a chunk's sequence page and, if they lie after it in the file, those of the next
+    /// chunks up to `until` that have one.
     fn load(&mut self, chunk: u64, page: u64, until: u64) -> Result<()> {
-        self.claim(chunk, page)?;
+        self.mark_used(chunk, page)?;
         if self.sequences.get(page).is_some() {
             return Ok(());
         }
-        // Only as far as the offset page at hand: reading ahead must not read more tables.
+        // Read only as far as the current offset page: reading ahead must not read more tables.
         let detailed = self.entries(chunk, until)?.iter().zip(chunk..).filter_map(|(entry, of)| {
             let Entry::Detailed { page } = Entry::of(*entry) else { return None };
             Some((of, page))
@@ -124,57 +132,56 @@ impl NewerThan {
         let together: Vec<_> =
             detailed.zip(page..page + PAGES_AT_ONCE).take_while(follows).collect();
         for ((chunk, page), _) in &together[1..] {
-            self.claim(*chunk, *page)?;
+            self.mark_used(*chunk, *page)?;
         }
-        let mut bytes = self.sequences.room(together.len() as u64);
-        self.tracking.file.read(&mut bytes, page * PAGE, "a sequence page")?;
-        for (page_bytes, page) in bytes.chunks_exact(PAGE as usize).zip(page..) {
+        let mut bytes = self.sequences.buffer(together.len() as u64);
+        self.table.file.read(&self.limits, &mut bytes, page * PAGE, "a sequence page")?;
+        for (page_bytes, page) in bytes.chunks_exact(PAGE_BYTES).zip(page..) {
             self.check_sequence_page(page_bytes, page)?;
         }
         self.sequences = Pages { first: page, bytes };
         Ok(())
     }
 
-    /// A sequence page belongs to one chunk: a page named twice is a damaged table.
-    fn claim(&mut self, chunk: u64, page: u64) -> Result<()> {
-        let tracking = &*self.tracking;
-        let first = OFFSET_TABLE / PAGE + offset_pages(tracking.header.units);
-        if page < first || page >= tracking.file_pages() {
+    /// Rejects pages that are named twice: a sequence page belongs to one chunk.
+    fn mark_used(&mut self, chunk: u64, page: u64) -> Result<()> {
+        let table = &*self.table;
+        let first = OFFSET_TABLE / PAGE + offset_pages(table.header.units);
+        if page < first || page >= table.file_pages() {
             let message = format!(
-                "the entry of chunk {chunk} names page {page}; its sequence page should lie behind the offset \
+                "the entry of chunk {chunk} names page {page}; its sequence page should lie after the offset \
                  table, from page {first} on, and before the file's end at page {}",
-                tracking.file_pages()
+                table.file_pages()
             );
-            return Err(tracking.file.error(ErrorKind::Corrupt, message));
+            return Err(table.file.error(ErrorKind::Corrupt, message));
         }
-        if chunk >= self.looked_at {
-            self.looked_at = chunk + 1;
-            let mut named = self.seen.named.lock().unwrap_or_else(PoisonError::into_inner);
-            if !named.insert(page).map_err(|e| tracking.file.name(e))? {
+        if chunk >= self.scanned_until {
+            self.scanned_until = chunk + 1;
+            if !self.visited.named.insert(page).map_err(|e| table.file.name(e))? {
                 let message =
                     format!("page {page} is named by chunk {chunk} and by another one before it");
-                return Err(tracking.file.error(ErrorKind::Corrupt, message));
+                return Err(table.file.error(ErrorKind::Corrupt, message));
             }
         }
         Ok(())
     }
 
     fn check_sequence_page(&self, bytes: &[u8], page: u64) -> Result<()> {
-        if self.seen.checksums.accept(bytes) {
+        if self.visited.checksums.accept(bytes) {
             return Ok(());
         }
-        Err(self.tracking.bad_sequence_page(bytes, page, &self.seen.checksums))
+        Err(self.table.bad_sequence_page(bytes, page, &self.visited.checksums))
     }
 
-    /// The numbers of `count` units from `unit` on, of one chunk, whose page is loaded.
+    /// Returns the numbers of `count` units from `unit` on, of one chunk, whose page is loaded.
     fn numbers(&self, page: u64, unit: u64, count: u64) -> &[[u8; 4]] {
         let bytes = self.sequences.get(page).unwrap_or_default();
-        let from = PAGE_HEADER + (unit % PER_PAGE) as usize * 4;
-        &bytes[from..].as_chunks().0[..count as usize]
+        let from = PAGE_HEADER + to_usize(unit % PER_PAGE) * 4;
+        &bytes[from..].as_chunks().0[..to_usize(count)]
     }
 
-    /// Whether unit `unit` is newer, and up to which unit, at most `until`, its chunk or uniform
-    /// ones from it on say so.
+    /// Returns whether unit `unit` is newer, and the end of the units from there on for which this
+    /// holds, according to its chunk or to uniform chunks from it on; `until` at most.
     fn run(&mut self, unit: u64, until: u64) -> Result<(bool, u64)> {
         let (chunk, number) = (unit / PER_PAGE, self.number);
         let chunk_end = until.min((chunk + 1) * PER_PAGE);
@@ -183,10 +190,10 @@ impl NewerThan {
         let page = match Entry::of(entries[0]) {
             Entry::Uniform(found) => {
                 let newer = found > number;
-                let alike = entries.iter().take_while(|entry| {
+                let uniform = entries.iter().take_while(|entry| {
                     matches!(Entry::of(**entry), Entry::Uniform(found) if (found > number) == newer)
                 });
-                return Ok((newer, until.min((chunk + alike.count() as u64) * PER_PAGE)));
+                return Ok((newer, until.min((chunk + uniform.count() as u64) * PER_PAGE)));
             }
             Entry::Detailed { page } => page,
         };
@@ -194,16 +201,16 @@ impl NewerThan {
         let numbers = self.numbers(page, unit, chunk_end - unit);
         let mut newer = numbers.iter().map(|found| u32::from_le_bytes(*found) > number);
         let first = newer.next().unwrap_or_default();
-        let alike = 1 + newer.take_while(|&next| next == first).count() as u64;
-        Ok((first, unit + alike))
+        let uniform = 1 + newer.take_while(|&next| next == first).count() as u64;
+        Ok((first, unit + uniform))
     }
 }
 
-impl Layer for NewerThan {
-    fn extent(&mut self, at: u64, limit: u64) -> Result<Extent> {
+impl Layer for ChangedUnits {
+    fn extent(&mut self, at: u64, limit: u64) -> Result<LayerExtent> {
         let until = units(limit);
         let (newer, mut end) = self.run(at / UNIT, until)?;
-        // Only a run that ends where its chunk does may go on.
+        // Only a run that ends at the end of its chunk may continue.
         while end < until && end % PER_PAGE == 0 {
             let (next, further) = self.run(end, until)?;
             if next != newer {
@@ -211,22 +218,26 @@ impl Layer for NewerThan {
             }
             end = further;
         }
-        let held = if newer { Held::Data } else { Held::Absent };
-        Ok(Extent { end: limit.min(end * UNIT), held, file_offset: 0 })
+        let state = if newer { LayerState::Data } else { LayerState::Absent };
+        Ok(LayerExtent { end: limit.min(end * UNIT), state, file_offset: 0 })
     }
 
-    /// The chunk in which `from` lies belongs to whoever asks about what is before.
-    fn fork(&self, from: u64) -> Box<dyn Layer> {
-        let chunk = from.div_ceil(CHUNK_BYTES.into());
-        let (tracking, seen) = (self.tracking.clone(), self.seen.clone());
-        Box::new(Self::cursor(tracking, self.number, seen, chunk))
-    }
-
-    /// The units of a chunk that has a sequence page, or uniform chunks up to one that has.
-    fn mask(&mut self, at: u64, limit: u64, rule: Rule, mask: &mut Mask) -> Result<bool> {
+    /// Returns the units of a chunk that has a sequence page, or of uniform chunks up to one that
+    /// has.
+    fn fill(
+        &mut self,
+        at: u64,
+        limit: u64,
+        reported: StateSet,
+        bitmap: &mut UnitBitmap,
+    ) -> Result<bool> {
         let (unit, until) = (at / UNIT, units(limit));
         let (chunk, until_chunk) = (unit / PER_PAGE, until.div_ceil(PER_PAGE));
-        let (number, newer, older) = (self.number, rule(Held::Data), rule(Held::Absent));
+        let (number, newer, older) = (
+            self.number,
+            reported.contains(LayerState::Data),
+            reported.contains(LayerState::Absent),
+        );
         let is_set =
             |found: [u8; 4]| if u32::from_le_bytes(found) > number { newer } else { older };
         let entries = self.entries(chunk, until_chunk)?;
@@ -235,37 +246,37 @@ impl Layer for NewerThan {
                 let detailed =
                     |entry: &[u8; 4]| matches!(Entry::of(*entry), Entry::Detailed { .. });
                 let count = entries.iter().position(detailed).unwrap_or(entries.len());
-                mask.reset(chunk * u64::from(CHUNK_BYTES), CHUNK_BYTES);
-                mask.push_all(&entries[..count], is_set);
+                bitmap.reset(chunk * u64::from(CHUNK_BYTES), CHUNK_BYTES);
+                bitmap.push_all(&entries[..count], is_set);
             }
             Entry::Detailed { page } => {
                 self.load(chunk, page, until_chunk)?;
                 let count = until.min((chunk + 1) * PER_PAGE) - unit;
-                mask.reset(unit * UNIT, UNIT_BYTES);
-                mask.push_all(self.numbers(page, unit, count), is_set);
+                bitmap.reset(unit * UNIT, UNIT_BYTES);
+                bitmap.push_all(self.numbers(page, unit, count), is_set);
             }
         }
         Ok(true)
     }
 }
 
-impl Tracking {
+impl TrackingTable {
     pub(super) fn check_offset_page(&self, bytes: &[u8], index: u64) -> Result<()> {
-        let signature = LittleEndian::read_u32(bytes);
-        let found = u64::from(LittleEndian::read_u32(&bytes[8..]));
-        let problem = if signature != OFFSET_SIGNATURE {
-            format!("should be signed {OFFSET_SIGNATURE:#010x} and has {signature:#010x}")
+        let page = OffsetPage::from_bytes(bytes).map_err(|error| self.file.name(error))?;
+        let problem = if page.signature != OFFSET_SIGNATURE {
+            let found = page.signature;
+            format!("to have the signature {OFFSET_SIGNATURE:#010x}, found {found:#010x}")
         } else if !OFFSET_CHECKSUM.holds(bytes) {
-            "does not match its checksum".into()
-        } else if found != index {
-            format!("should have index {index} and has {found}")
+            "to match its checksum, found another one".into()
+        } else if u64::from(page.index) != index {
+            format!("to have index {index}, found {}", page.index)
         } else {
             return Ok(());
         };
         let at = OFFSET_TABLE + index * PAGE;
         Err(self.file.error(
             ErrorKind::Corrupt,
-            format!("the offset page at {at:#x} {problem}; make a full backup"),
+            format!("expected the offset page at {at:#x} {problem}; make a full backup"),
         ))
     }
 

@@ -8,37 +8,38 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A file, read by position: no shared cursor, and a file that shrinks gives an error.
+/// A file that is read by position. It has no cursor, and a file that shrinks causes an error.
 #[derive(Debug)]
 pub struct FileSource(RegularFile);
 
 impl FileSource {
     /// Opens a regular file for reading, if no other program writes to it.
     ///
-    /// Windows: while the source lives, the file cannot be written to, renamed or deleted.
-    /// Elsewhere no lock is held; [`version`](Source::version) differs once the file was written
-    /// to, or once its path no longer leads to it. A file that was written to within the last
-    /// 10 ms is opened after a pause of as much, since its times may be too coarse to show the
+    /// On Windows, the file cannot be written to, renamed or deleted while the source exists.
+    /// Elsewhere no lock is held; [`version`](Source::version) differs after the file was written
+    /// to, or after its path stops leading to it. A file that was written to within the last 10 ms
+    /// is opened after a pause of the same length, since its times may be too coarse to show the
     /// next write.
     ///
     /// # Errors
     /// An error of kind [`io::ErrorKind::WouldBlock`], or a sharing violation on Windows, if
-    /// another program has the file open for writing, as far as that can be seen: holds an
-    /// exclusive `flock`, a write lock on any byte, or (on Linux) the locks that QEMU holds on an
-    /// image that it writes to; or if the file changes while it is opened.
+    /// another program is detected to have the file open for writing: it holds an exclusive
+    /// `flock`, a write lock on any byte, or (on Linux) the locks that QEMU holds on an image that
+    /// it writes to; or if the file changes while it is opened.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         RegularFile::open(path.as_ref()).map(FileSource)
     }
 
-    /// Takes a file that is open already. It is not checked for locks or recent writes, and its
-    /// version does not depend on what any path leads to.
+    /// Wraps an open file. It is not checked for locks or recent writes, and its version does not
+    /// depend on any path.
+    #[must_use]
     pub fn from_file(file: File) -> Self {
         FileSource(RegularFile::from_file(file))
     }
 }
 
 impl Source for FileSource {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.0.file.metadata()?.len())
     }
 
@@ -72,23 +73,25 @@ impl Source for FileSource {
     }
 }
 
-/// The files of this machine; what every query uses unless told otherwise.
+/// The files of this machine: the default storage.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LocalStorage {
     mapped: bool,
 }
 
 impl LocalStorage {
-    /// Reads by position. Another process that truncates a file causes an error, no more.
+    /// Reads by position. If another process truncates a file, reads return an error.
+    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Maps files into memory instead: fewer system calls on large tables.
+    /// Maps files into memory instead, which needs fewer system calls on large tables.
     ///
     /// # Safety
     /// No process may truncate or change a file while it is mapped: see [`MapSource::open`].
     #[allow(unsafe_code)]
+    #[must_use]
     pub unsafe fn memory_mapped() -> Self {
         LocalStorage { mapped: true }
     }
@@ -98,7 +101,7 @@ impl Storage for LocalStorage {
     #[allow(unsafe_code)]
     fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
         if self.mapped {
-            // SAFETY: whoever asked for `memory_mapped` promised that files stay as they are.
+            // SAFETY: the caller of `memory_mapped` promised that files stay as they are.
             return Ok(Arc::new(unsafe { MapSource::open(path)? }));
         }
         Ok(Arc::new(FileSource::open(path)?))
@@ -108,8 +111,8 @@ impl Storage for LocalStorage {
         path.canonicalize()
     }
 
-    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        folder.read_dir()?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        directory.read_dir()?.map(|entry| entry.map(|entry| entry.file_name())).collect()
     }
 }

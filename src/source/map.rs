@@ -30,7 +30,7 @@ impl MapSource {
 }
 
 impl Source for MapSource {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.map.len() as u64)
     }
 

@@ -1,14 +1,14 @@
 //! Read-only bytes at an offset.
 //!
 //! [`Source`] is one file's bytes; [`Storage`] opens sources by path and finds their
-//! neighbours. Whoever keeps disks elsewhere than in files (an object store, an archive, a
-//! fault-injecting test) implements these two and hands the storage to
-//! [`ChangeQuery::storage`](crate::ChangeQuery::storage).
+//! neighbors. To read disks from somewhere other than files, such as an object store or an archive,
+//! implement both and pass the storage to [`OpenOptions::storage`](crate::OpenOptions::storage).
+//! [`MemoryStorage`] holds files in memory.
 
 mod file;
-mod guard;
 #[allow(unsafe_code)]
 mod map;
+mod memory;
 #[cfg(unix)]
 #[allow(unsafe_code)]
 mod os_unix;
@@ -26,9 +26,9 @@ use os_windows as os;
 
 pub use file::{FileSource, LocalStorage};
 pub use map::MapSource;
+pub use memory::{MemoryStorage, SliceSource};
 
-pub(crate) use guard::{Control, Guard, Lease};
-pub(crate) use overlay::{Overlay, Piece};
+pub(crate) use overlay::{Overlay, OverlayEntry};
 pub(crate) use reader::Reader;
 pub(crate) use window::Window;
 
@@ -38,20 +38,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Read-only bytes at an offset. Implementations have no cursor: any number of threads may
-/// read at once.
+/// Read-only bytes at an offset. Any number of threads may read at once.
 pub trait Source: Send + Sync {
-    /// The length in bytes, as it is now.
-    fn len(&self) -> io::Result<u64>;
+    /// Returns the current length in bytes.
+    fn size(&self) -> io::Result<u64>;
 
-    /// Fills `buffer` from `offset` on, or fails; there is no short read.
-    /// [`io::ErrorKind::UnexpectedEof`] where the bytes end before the buffer is full.
+    /// Fills `buffer` from `offset` on, or fails; a short read is an error.
+    /// [`io::ErrorKind::UnexpectedEof`] if the bytes end before the buffer is full.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
-
-    /// Is there nothing to read?
-    fn is_empty(&self) -> io::Result<bool> {
-        Ok(self.len()? == 0)
-    }
 
     /// Returns a value that differs once the bytes may have changed: device, inode, size and
     /// times of a file, an object's ETag. A question takes it before it reads anything and
@@ -67,22 +61,18 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// A state of a source's bytes, to be compared with a later one. What the bytes mean is the
-/// source's own business.
+/// The state of a source's bytes, compared with an earlier one. Its own bytes have no meaning to
+/// this crate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Version(pub Vec<u8>);
 
 impl<T: Source + ?Sized> Source for Arc<T> {
-    fn len(&self) -> io::Result<u64> {
-        (**self).len()
+    fn size(&self) -> io::Result<u64> {
+        (**self).size()
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         (**self).read_exact_at(buffer, offset)
-    }
-
-    fn is_empty(&self) -> io::Result<bool> {
-        (**self).is_empty()
     }
 
     fn version(&self) -> io::Result<Version> {
@@ -98,66 +88,21 @@ impl<T: Source + ?Sized> Source for Arc<T> {
 /// through it, and opens nothing else.
 ///
 /// Paths are what the caller gave, and what [`Path::join`] and [`Path::parent`] make of them
-/// and of file names: keys such as `disks/base.vhdx` do, bare names too (their folder is the
-/// empty path). A file may be opened more than once in a query; it must be the same each time.
+/// and of file names: keys such as `disks/base.vhdx` do, bare names too (their directory is the
+/// empty path). A file is opened once for each disk.
 ///
-/// Errors are told apart by their [`io::ErrorKind`]: `NotFound` means that there is no such
-/// file, and the search goes on elsewhere; `PermissionDenied`, `WouldBlock` and `ResourceBusy`
-/// become "access denied" and "in use"; any other is a failure.
-///
-/// ```
-/// use std::{collections::HashMap, ffi::OsString, io, path::{Path, PathBuf}, sync::Arc};
-/// use vhdx_rct::source::{SliceSource, Source, Storage};
-///
-/// /// Disks that are bytes in memory, all in one folder without a name.
-/// struct Memory(HashMap<PathBuf, Arc<[u8]>>);
-///
-/// impl Storage for Memory {
-///     fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
-///         let bytes = self.0.get(path).ok_or(io::ErrorKind::NotFound)?;
-///         Ok(Arc::new(SliceSource(bytes.clone())))
-///     }
-///
-///     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-///         let known = self.0.contains_key(path) || path == Path::new("");
-///         known.then(|| path.to_owned()).ok_or(io::ErrorKind::NotFound.into())
-///     }
-///
-///     fn list(&self, _folder: &Path) -> io::Result<Vec<OsString>> {
-///         Ok(self.0.keys().map(|path| path.clone().into()).collect())
-///     }
-/// }
-/// ```
+/// Errors are distinguished by their [`io::ErrorKind`]: after `NotFound`, the search continues
+/// elsewhere; `PermissionDenied`, `WouldBlock` and `ResourceBusy` become "access denied" and "in
+/// use"; any other is a failure.
 pub trait Storage: Send + Sync {
     /// Opens for reading. Anything but a regular file is an error of kind
     /// [`io::ErrorKind::InvalidInput`]; the implementation must not wait for a pipe's writer.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>>;
 
-    /// One name for a file however it is reached; two paths of a file give the same. Also asked
-    /// for folders, where a request is confined to some.
+    /// Returns one name for a file, the same for every path that leads to it. Also called for
+    /// directories, if an opening is confined to some.
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf>;
 
-    /// The file names in a folder, for look-ups that ignore letter case.
-    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>>;
-}
-
-/// Bytes in memory: a `Vec<u8>`, a `&[u8]`, anything that lends a slice.
-#[derive(Debug, Clone)]
-pub struct SliceSource<B>(pub B);
-
-impl<B: AsRef<[u8]> + Send + Sync> Source for SliceSource<B> {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.as_ref().len() as u64)
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let bytes = usize::try_from(offset).ok().and_then(|start| self.0.as_ref().get(start..));
-        match bytes.and_then(|rest| rest.get(..buffer.len())) {
-            Some(found) => {
-                buffer.copy_from_slice(found);
-                Ok(())
-            }
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
-    }
+    /// Returns the file names in a directory, for lookups that ignore letter case.
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>>;
 }

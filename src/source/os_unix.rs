@@ -1,11 +1,11 @@
-//! What differs between operating systems about an open file, on Unix.
+//! Operating system differences for open files, on Unix.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::time::{Duration, SystemTime};
 
-/// Makes opening never wait for a pipe's writer.
+/// Makes opening return at once instead of waiting for a pipe's writer.
 pub(super) fn prepare(options: &mut OpenOptions) {
     options.custom_flags(libc::O_NONBLOCK);
 }
@@ -14,7 +14,7 @@ pub(super) fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// The metadata of which a write changes at least one value.
+/// Returns the metadata of which a write changes at least one value.
 pub(super) fn state(metadata: &Metadata) -> Vec<u8> {
     let identity = [metadata.dev(), metadata.ino(), metadata.size()];
     let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
@@ -22,8 +22,8 @@ pub(super) fn state(metadata: &Metadata) -> Vec<u8> {
         .concat()
 }
 
-/// The time of the last write: the later of mtime, which programs may set back, and ctime, which
-/// some file systems do not keep.
+/// Returns the time of the last write: the later of mtime, which programs may set back, and ctime,
+/// which some file systems do not keep.
 pub(super) fn last_write(metadata: &Metadata) -> Option<SystemTime> {
     let times =
         [(metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec())];
@@ -32,12 +32,12 @@ pub(super) fn last_write(metadata: &Metadata) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(time)
 }
 
-/// Fails if another program holds a lock that says that it writes. Takes no lock itself.
+/// Fails if another program holds a lock that indicates writing. Takes no lock itself.
 #[cfg(target_os = "linux")]
 pub(super) fn verify_no_write_lock(file: &File) -> io::Result<()> {
     use super::regular::in_use;
-    /// Of an image that it may write to, QEMU holds read locks on these bytes, which stand for
-    /// the permissions to write and to resize; a QEMU that only reads holds neither.
+    /// QEMU holds read locks on these bytes of an image that it may write to. They stand for the
+    /// permissions to write and to resize; a QEMU process that only reads holds neither.
     const QEMU_WRITES: [libc::off_t; 2] = [101, 103];
 
     const NEXT_STEP: &str = "read it from a snapshot, or when it is closed";
@@ -56,14 +56,16 @@ pub(super) fn verify_no_write_lock(file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Elsewhere locks belong to processes, and a probe would miss those of this one.
+/// Succeeds always: on other systems, locks belong to processes, and a probe would miss those of
+/// this process.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn verify_no_write_lock(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Does another open file description or process hold a lock beside which one of this kind could
-/// not be taken? No, if the file system has no locks.
+/// Returns whether another open file description or process holds a lock that excludes one of this
+/// kind. False if the file system has no locks.
+#[allow(clippy::cast_possible_truncation, reason = "kinds of locks are 0 to 2")]
 #[cfg(target_os = "linux")]
 fn is_locked_against(
     file: &File,

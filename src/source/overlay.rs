@@ -1,14 +1,14 @@
-//! What log replay lays over a file: pages found elsewhere in the file, and zeros.
+//! The updates of a replayed log over a file: pages from elsewhere in the file, and zeros.
 
-use std::collections::BTreeMap;
+use rangemap::RangeMap;
 
-/// Pages replaced by a data descriptor's sector, as [MS-VHDX] 2.3.1 defines the update:
+/// Pages are replaced by a data descriptor's sector, as [MS-VHDX] 2.3.1 defines the update:
 /// 8 leading bytes from the descriptor, 4084 from the sector, 4 trailing from the descriptor.
-pub(crate) const PAGE: u64 = 4096;
+pub(crate) const PAGE: usize = 4096;
 
-/// What stands in for a range of the file.
+/// The replacement of a range of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Piece {
+pub(crate) enum OverlayEntry {
     Zeros,
     /// One page; `sector` is the data sector's offset in the file.
     Page {
@@ -18,48 +18,37 @@ pub(crate) enum Piece {
     },
 }
 
-/// Pieces by their start; none overlap. Kept as references into the log, not as copies: a
-/// large log costs little memory.
+/// Entries by range; none overlap. They refer to the log instead of holding copies of it, so a
+/// large log takes little memory.
 #[derive(Debug, Default)]
-pub(crate) struct Overlay {
-    pieces: BTreeMap<u64, (u64, Piece)>,
-}
+pub(crate) struct Overlay(RangeMap<u64, OverlayEntry>);
 
 impl Overlay {
-    /// Memory that one piece takes, about.
-    pub const PIECE_BYTES: u64 = 96;
+    /// The approximate memory that one entry takes.
+    pub(crate) const ENTRY_BYTES: u64 = 96;
 
-    /// Lays a piece over whatever was there. Both ends are multiples of a page, so a page is
-    /// replaced whole and only zeros are ever cut.
-    pub fn lay(&mut self, start: u64, end: u64, piece: Piece) {
-        if let Some((&before, &(before_end, old))) = self.pieces.range(..start).next_back()
-            && before_end > start
-        {
-            self.pieces.insert(before, (start, old));
-            if before_end > end {
-                self.pieces.insert(end, (before_end, old));
-            }
+    /// Puts an entry over any existing ones. Both ends are multiples of a page, so a page is
+    /// replaced as a whole, and only zeros are ever split. An empty range changes nothing.
+    pub(crate) fn insert(&mut self, start: u64, end: u64, entry: OverlayEntry) {
+        // The map panics on an empty range.
+        if start < end {
+            self.0.insert(start..end, entry);
         }
-        while let Some((&inside, &(inside_end, old))) = self.pieces.range(start..end).next() {
-            self.pieces.remove(&inside);
-            if inside_end > end {
-                self.pieces.insert(end, (inside_end, old));
-            }
-        }
-        self.pieces.insert(start, (end, piece));
     }
 
-    pub fn len(&self) -> u64 {
-        self.pieces.len() as u64
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len() as u64
     }
 
-    /// The pieces that touch `start..end`, in order.
-    pub fn touching(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, u64, Piece)> + '_ {
-        let first = self.pieces.range(..=start).next_back().map_or(start, |(&at, _)| at);
-        self.pieces
-            .range(first..end.max(first))
-            .map(|(&at, &(until, piece))| (at, until, piece))
-            .filter(move |&(_, until, _)| until > start)
+    /// Returns the entries that overlap `start..end`, in order, with their own ranges.
+    pub(crate) fn overlapping(
+        &self,
+        start: u64,
+        end: u64,
+    ) -> impl Iterator<Item = (u64, u64, OverlayEntry)> + '_ {
+        let entries = self.0.overlapping(start..end);
+        // The map also returns an entry around an empty range.
+        entries.filter(move |_| start < end).map(|(range, entry)| (range.start, range.end, *entry))
     }
 }
 
@@ -67,29 +56,26 @@ impl Overlay {
 mod tests {
     use super::*;
 
-    fn page(sector: u64) -> Piece {
-        Piece::Page { sector, leading: [0; 8], trailing: [0; 4] }
+    const PAGE: u64 = super::PAGE as u64;
+
+    fn page(sector: u64) -> OverlayEntry {
+        OverlayEntry::Page { sector, leading: [0; 8], trailing: [0; 4] }
     }
 
     #[test]
-    fn later_pieces_win_and_zeros_are_cut() {
+    fn later_entries_win_and_zeros_are_split() {
         let mut overlay = Overlay::default();
-        overlay.lay(0, 10 * PAGE, Piece::Zeros);
-        overlay.lay(3 * PAGE, 4 * PAGE, page(7));
-        overlay.lay(8 * PAGE, 12 * PAGE, Piece::Zeros);
-        overlay.lay(3 * PAGE, 4 * PAGE, page(9));
-        let all: Vec<_> = overlay.touching(0, 20 * PAGE).collect();
-        assert_eq!(
-            all,
-            [
-                (0, 3 * PAGE, Piece::Zeros),
-                (3 * PAGE, 4 * PAGE, page(9)),
-                (4 * PAGE, 8 * PAGE, Piece::Zeros),
-                (8 * PAGE, 12 * PAGE, Piece::Zeros),
-            ]
-        );
-        let inner: Vec<_> = overlay.touching(5 * PAGE + 1, 5 * PAGE + 2).collect();
-        assert_eq!(inner, [(4 * PAGE, 8 * PAGE, Piece::Zeros)]);
-        assert_eq!(overlay.touching(12 * PAGE, 13 * PAGE).count(), 0);
+        overlay.insert(0, 10 * PAGE, OverlayEntry::Zeros);
+        overlay.insert(3 * PAGE, 4 * PAGE, page(7));
+        overlay.insert(8 * PAGE, 12 * PAGE, OverlayEntry::Zeros);
+        overlay.insert(3 * PAGE, 4 * PAGE, page(9));
+        overlay.insert(5 * PAGE, 5 * PAGE, page(11));
+        let all: Vec<_> = overlay.overlapping(0, 20 * PAGE).collect();
+        let zeros = |from: u64, to: u64| (from * PAGE, to * PAGE, OverlayEntry::Zeros);
+        assert_eq!(all, [zeros(0, 3), (3 * PAGE, 4 * PAGE, page(9)), zeros(4, 12)]);
+        let inner: Vec<_> = overlay.overlapping(5 * PAGE + 1, 5 * PAGE + 2).collect();
+        assert_eq!(inner, [zeros(4, 12)]);
+        assert_eq!(overlay.overlapping(12 * PAGE, 13 * PAGE).count(), 0);
+        assert_eq!(overlay.overlapping(5 * PAGE, 5 * PAGE).count(), 0);
     }
 }

@@ -1,127 +1,172 @@
-//! The one way in which the crate's parsers read: bounds, budget, overlay and the file's
-//! name in every error.
+//! The only way in which the crate reads a file: applies bounds, limits and the log overlay, and
+//! adds the file's name to every error.
 
-use super::overlay::{PAGE, Piece};
-use super::{Guard, Lease, Overlay, Source, Storage, Version};
-use crate::error::{Error, ErrorKind, Result};
+use super::overlay::{OverlayEntry, PAGE};
+use super::{Overlay, Source, Storage, Version};
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::limits::{Limits, MemoryReservation};
+use crate::size::to_usize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+/// An open file. Every read is passed the limits of the question that it belongs to.
 pub(crate) struct Reader {
     path: PathBuf,
+    subject: Subject,
     source: Arc<dyn Source>,
-    /// The source's version before anything was read.
+    /// The source's version before the first read.
     version: Version,
-    guard: Guard,
     /// The file's own length.
     stored: u64,
     /// The length after log replay; bytes from `stored` on read as zeros.
     length: u64,
     overlay: Overlay,
     /// The overlay's memory.
-    lease: Lease,
+    _reservation: Option<MemoryReservation>,
 }
 
 impl Reader {
-    pub fn new(path: &Path, source: Arc<dyn Source>, guard: Guard) -> Result<Self> {
-        let version = source
-            .version()
-            .map_err(|e| Error::io("its version cannot be read", e).in_file(path))?;
-        let stored =
-            source.len().map_err(|e| Error::io("its length cannot be read", e).in_file(path))?;
-        let (overlay, lease) = (Overlay::default(), guard.lease());
-        let path = path.to_owned();
-        Ok(Reader { path, source, version, guard, stored, length: stored, overlay, lease })
+    /// Reads from a source; `path` names it in errors.
+    pub(crate) fn new(path: &Path, subject: Subject, source: Arc<dyn Source>) -> Result<Self> {
+        let name = |what: &str, cause| Error::io(what, cause).in_file(subject, path);
+        let version = source.version().map_err(|e| name("its version cannot be read", e))?;
+        let stored = source.size().map_err(|e| name("its length cannot be read", e))?;
+        Ok(Reader {
+            path: path.to_owned(),
+            subject,
+            source,
+            version,
+            stored,
+            length: stored,
+            overlay: Overlay::default(),
+            _reservation: None,
+        })
     }
 
     /// Opens a file of the storage.
-    pub fn open(storage: &dyn Storage, path: &Path, guard: &Guard) -> Result<Self> {
-        guard.check()?;
-        let source =
-            storage.open(path).map_err(|e| Error::io("cannot be opened", e).in_file(path))?;
-        Reader::new(path, source, guard.clone())
+    pub(crate) fn open(
+        storage: &dyn Storage,
+        path: &Path,
+        subject: Subject,
+        limits: &Limits,
+    ) -> Result<Self> {
+        limits.check()?;
+        let source = storage
+            .open(path)
+            .map_err(|e| Error::io("cannot be opened", e).in_file(subject, path))?;
+        Reader::new(path, subject, source)
     }
 
-    pub fn path(&self) -> &Path {
+    /// Returns the same file as another subject of errors.
+    pub(crate) fn about(self, subject: Subject) -> Self {
+        Reader { subject, ..self }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub fn guard(&self) -> &Guard {
-        &self.guard
+    pub(crate) fn source(&self) -> &Arc<dyn Source> {
+        &self.source
     }
 
-    /// The length, in bytes, that the file has for a reader: after log replay.
-    pub fn length(&self) -> u64 {
+    /// Returns the length, in bytes, that the file has after log replay.
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
-    /// The length that the file has on its medium.
-    pub fn stored_length(&self) -> u64 {
+    /// Returns the length of the stored file.
+    pub(crate) fn stored_length(&self) -> u64 {
         self.stored
     }
 
-    /// The length that the file has on its medium at this moment.
-    pub fn length_now(&self) -> Result<u64> {
-        self.source.len().map_err(|e| self.name(Error::io("its length cannot be read", e)))
+    /// Returns the end of the part from `offset` on that is either stored exactly as it reads or
+    /// not at all; at most `until`.
+    pub(crate) fn stored_run(&self, offset: u64, until: u64) -> (u64, bool) {
+        if offset >= self.stored {
+            return (until, false);
+        }
+        let mut entries = self.overlay.overlapping(offset, until);
+        match entries.next() {
+            Some((start, end, _)) if start <= offset => (end.min(until), false),
+            Some((start, _, _)) => (start.min(self.stored), true),
+            None => (until.min(self.stored), true),
+        }
     }
 
-    /// When the file was last modified, as far as the source is a file.
-    pub fn modified(&self) -> Option<SystemTime> {
+    /// Reads the current length of the stored file.
+    pub(crate) fn length_now(&self) -> Result<u64> {
+        self.source.size().map_err(|e| self.name(Error::io("its length cannot be read", e)))
+    }
+
+    /// Returns when the file was last modified, if the source is a file.
+    pub(crate) fn modified(&self) -> Option<SystemTime> {
         self.source.as_file()?.metadata().ok()?.modified().ok()
     }
 
-    /// Does the source have the version that it had before anything was read? For a file: nobody
-    /// wrote to it, and its path still leads to it.
-    pub fn has_same_version(&self) -> Result<bool> {
+    /// Returns whether the source has the same version as before the first read. For a file: it was
+    /// not written to, and its path still leads to it.
+    pub(crate) fn has_same_version(&self) -> Result<bool> {
         let now = self.source.version();
         let now = now.map_err(|e| self.name(Error::io("its version cannot be read", e)))?;
         Ok(now == self.version)
     }
 
-    /// Everything read from now on is what a replayed log would have left.
-    pub fn set_overlay(&mut self, overlay: Overlay, lease: Lease, length: u64) {
-        (self.overlay, self.lease) = (overlay, lease);
+    /// Adds the updates of a replayed log to the overlay: all later reads include them.
+    pub(crate) fn set_overlay(
+        &mut self,
+        overlay: Overlay,
+        reservation: MemoryReservation,
+        length: u64,
+    ) {
+        (self.overlay, self._reservation) = (overlay, Some(reservation));
         self.length = length.max(self.stored);
     }
 
-    /// An error about this file.
-    pub fn error(&self, kind: ErrorKind, message: String) -> Error {
-        Error::new(kind, message).in_file(&self.path)
+    /// Creates an error about this file.
+    pub(crate) fn error(&self, kind: ErrorKind, message: String) -> Error {
+        self.name(Error::new(kind, message))
     }
 
-    /// The error, with this file's name.
-    pub fn name(&self, error: Error) -> Error {
-        error.in_file(&self.path)
+    /// Adds this file's name to the error.
+    pub(crate) fn name(&self, error: Error) -> Error {
+        error.in_file(self.subject, &self.path)
     }
 
-    /// Fills `buffer` from `offset` on; `what` names the structure, for the error's text.
-    pub fn read(&self, buffer: &mut [u8], offset: u64, what: &str) -> Result<()> {
-        self.guard.check().map_err(|e| self.name(e))?;
+    /// Fills `buffer` from `offset` on; `what` names the structure in errors.
+    pub(crate) fn read(
+        &self,
+        limits: &Limits,
+        buffer: &mut [u8],
+        offset: u64,
+        what: &str,
+    ) -> Result<()> {
+        limits.check().map_err(|e| self.name(e))?;
         let Some(end) = offset.checked_add(buffer.len() as u64).filter(|&end| end <= self.length)
         else {
             return Err(self.error(
                 ErrorKind::Truncated,
                 format!(
-                    "{what} should be {} bytes at offset {offset:#x}, and the file ends at {:#x}; \
-                     the file was cut short or its structures are damaged",
+                    "expected {what} of {} bytes at offset {offset:#x}, but the file ends at {:#x}; it was truncated \
+                     or its structures are damaged",
                     buffer.len(),
                     self.length
                 ),
             ));
         };
-        let own = self.stored.saturating_sub(offset).min(buffer.len() as u64) as usize;
+        let own = to_usize(self.stored.saturating_sub(offset)).min(buffer.len());
         let (stored, past) = buffer.split_at_mut(own);
         self.read_stored(stored, offset, what)?;
         past.fill(0);
-        for (from, until, piece) in self.overlay.touching(offset, end) {
+        for (from, until, entry) in self.overlay.overlapping(offset, end) {
             let cut = from.max(offset)..until.min(end);
-            let target = &mut buffer[(cut.start - offset) as usize..(cut.end - offset) as usize];
-            match piece {
-                Piece::Zeros => target.fill(0),
-                Piece::Page { sector, leading, trailing } => {
+            let target = &mut buffer[to_usize(cut.start - offset)..to_usize(cut.end - offset)];
+            match entry {
+                OverlayEntry::Zeros => target.fill(0),
+                OverlayEntry::Page { sector, leading, trailing } => {
                     let page = self.replayed_page(sector, leading, trailing, what)?;
-                    let at = (cut.start - from) as usize;
+                    let at = to_usize(cut.start - from);
                     target.copy_from_slice(&page[at..at + target.len()]);
                 }
             }
@@ -130,9 +175,15 @@ impl Reader {
     }
 
     /// Reads `length` bytes into a new buffer. The caller has bounded the length.
-    pub fn read_vec(&self, offset: u64, length: usize, what: &str) -> Result<Vec<u8>> {
+    pub(crate) fn read_vec(
+        &self,
+        limits: &Limits,
+        offset: u64,
+        length: usize,
+        what: &str,
+    ) -> Result<Vec<u8>> {
         let mut buffer = vec![0; length];
-        self.read(&mut buffer, offset, what)?;
+        self.read(limits, &mut buffer, offset, what)?;
         Ok(buffer)
     }
 
@@ -154,12 +205,12 @@ impl Reader {
         leading: [u8; 8],
         trailing: [u8; 4],
         what: &str,
-    ) -> Result<[u8; PAGE as usize]> {
-        let mut page = [0; PAGE as usize];
+    ) -> Result<[u8; PAGE]> {
+        let mut page = [0; PAGE];
         self.read_stored(&mut page, sector, what)?;
-        // The sector's own signature and sequence words give way to the bytes they displaced.
+        // The log stores the bytes that the sector's own signature and sequence words displaced.
         page[..8].copy_from_slice(&leading);
-        page[PAGE as usize - 4..].copy_from_slice(&trailing);
+        page[PAGE - 4..].copy_from_slice(&trailing);
         Ok(page)
     }
 }

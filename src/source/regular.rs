@@ -1,5 +1,5 @@
-//! A regular file of this machine: opened if no other program is writing to it, and compared
-//! with itself after it was read.
+//! A regular file of this machine: opened if no other program is writing to it, and checked for
+//! changes after it was read.
 
 use super::{Version, os};
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
@@ -9,24 +9,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-/// How far apart two writes may be that a kernel gives the same time: before Linux 6.13 a file's
-/// times come from a clock that is advanced 100 to 1000 times per second.
+/// The maximum time between two writes to which a kernel may assign the same time: before Linux
+/// 6.13 a file's times come from a clock that is advanced 100 to 1000 times per second.
 const COARSE_TIME: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(super) struct RegularFile {
     pub file: File,
-    /// The absolute path that it was opened with; None if the caller opened it.
+    /// The absolute path that the file was opened with; None if the caller opened it.
     path: Option<PathBuf>,
-    /// How often the path led to something else.
+    /// The number of times that the path led to another file.
     misses: AtomicU64,
 }
 
 impl RegularFile {
-    /// Opens a regular file and nothing else: the name is looked at before it is opened, since
-    /// opening a device or a pipe can already do harm, and again after, since it may have been
-    /// exchanged in between.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    /// Opens regular files only. The type is checked before opening, since opening a device or a
+    /// pipe can already do harm, and again after, since the file may have been replaced in between.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
         verify_regular(&path.metadata()?)?;
         let mut options = OpenOptions::new();
         options.read(true);
@@ -39,13 +38,13 @@ impl RegularFile {
         Ok(RegularFile { path: Some(std::path::absolute(path)?), ..Self::from_file(file) })
     }
 
-    pub fn from_file(file: File) -> Self {
+    pub(super) fn from_file(file: File) -> Self {
         RegularFile { file, path: None, misses: AtomicU64::new(0) }
     }
 
-    /// What the open file's metadata say, and whether its path still leads to it: a rename over
-    /// an open file changes nothing that the open file shows.
-    pub fn version(&self) -> io::Result<Version> {
+    /// Returns the open file's metadata, and whether its path still leads to it: a rename over an
+    /// open file changes nothing in the metadata of the open file.
+    pub(super) fn version(&self) -> io::Result<Version> {
         let own = self.file.metadata()?;
         let mut version = os::state(&own);
         let leads_here = |path: &PathBuf| path.metadata().is_ok_and(|m| os::is_same_file(&m, &own));
@@ -58,7 +57,7 @@ impl RegularFile {
     }
 }
 
-/// The error for a file that another program uses.
+/// Creates the error for a file that another program uses.
 pub(super) fn in_use(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::WouldBlock, message)
 }
@@ -67,12 +66,16 @@ fn verify_regular(metadata: &Metadata) -> io::Result<()> {
     if metadata.is_file() {
         return Ok(());
     }
-    let kind = if metadata.is_dir() { "a folder" } else { "a device, pipe or socket" };
-    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{kind} is no disk image file")))
+    let kind = if metadata.is_dir() { "a directory" } else { "a device, pipe or socket" };
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("expected a regular file, found {kind}"),
+    ))
 }
 
-/// A `flock` (Windows: `LockFileEx`) can only be probed by taking it. It is released at once, so
-/// that it is not in the way of a virtual machine that starts while the file is read.
+/// Checks for a `flock` (Windows: `LockFileEx`), which can only be probed by taking it. It is
+/// released at once, so that it does not block a virtual machine that starts while the file is
+/// read.
 fn verify_no_flock(file: &File) -> io::Result<()> {
     match file.try_lock_shared() {
         Ok(()) => file.unlock(),
@@ -81,15 +84,15 @@ fn verify_no_flock(file: &File) -> io::Result<()> {
              it from a snapshot"
                 .into(),
         )),
-        // A file system without locks (some network mounts) answers with an error: read on.
+        // A file system without locks (some network mounts) returns an error: continue.
         Err(TryLockError::Error(_)) => Ok(()),
     }
 }
 
-/// Sees to it that any write from now on gives the file another time. Where the last one is so
-/// recent that the next could get the same, it waits before anything is read: a pause at the
-/// end would come too late for a write that followed the opening at once. It looks once more
-/// after the pause, and no more often: a file that has changed by then is being written to.
+/// Ensures that any later write changes the file's time. If the last write is so recent that the
+/// next one could get the same time, it waits before anything is read; a pause at the end of a
+/// question would miss a write right after the opening. It then checks exactly once more: a file
+/// that has changed by then is being written to.
 fn verify_settled(file: &File) -> io::Result<()> {
     let before = file.metadata()?;
     let Some(written) = os::last_write(&before) else { return Ok(()) };

@@ -2,9 +2,11 @@
 
 use super::Reader;
 use crate::error::Result;
+use crate::limits::Limits;
+use crate::size::to_usize;
 
-/// How much of a table is held at once: large enough to make system calls cheap, small
-/// enough that the windows of a long chain stay in cache.
+/// The size of a window: large enough to make system calls cheap, small enough that the windows of
+/// a long chain stay in cache.
 const WINDOW: u64 = 64 << 10;
 
 /// A moving view of the bytes `start..end` of a file.
@@ -12,34 +14,54 @@ pub(crate) struct Window {
     what: &'static str,
     start: u64,
     end: u64,
-    /// Where `bytes` begins in the file.
+    /// The maximum size of the window.
+    size: u64,
+    /// The offset of `bytes` in the file.
     at: u64,
     bytes: Vec<u8>,
 }
 
 impl Window {
-    pub fn new(what: &'static str, start: u64, end: u64) -> Self {
-        Window { what, start, end, at: start, bytes: Vec::new() }
+    pub(crate) fn new(what: &'static str, start: u64, end: u64) -> Self {
+        Window { what, start, end, size: WINDOW, at: start, bytes: Vec::new() }
     }
 
-    /// The bytes from `offset` on, at least `least` of them (a small constant), more where
-    /// the window has them and the table goes on until `until`. Both are offsets in the file.
-    pub fn bytes(&mut self, file: &Reader, offset: u64, least: u64, until: u64) -> Result<&[u8]> {
-        let until = until.min(self.end).max(offset + least);
-        let have = self.at + self.bytes.len() as u64;
-        if offset < self.at || offset + least > have {
-            // A first read asks for what the caller needs; sequential ones, for whole windows.
-            let length = (until - offset).min(WINDOW);
-            self.bytes.resize(length as usize, 0);
+    /// Returns the same view with windows of another size.
+    pub(crate) fn with_size(self, size: u64) -> Self {
+        Window { size, ..self }
+    }
+
+    /// Returns `length` bytes at `offset`, if the window has them.
+    pub(crate) fn get(&self, offset: u64, length: u64) -> Option<&[u8]> {
+        let from = to_usize(offset.checked_sub(self.at)?);
+        self.bytes.get(from..)?.get(..to_usize(length))
+    }
+
+    /// Returns the bytes from `offset` on: at least `minimum` of them (a small constant), and more
+    /// if the window has them and the table continues until `until`. Both are offsets in the file.
+    pub(crate) fn bytes(
+        &mut self,
+        file: &Reader,
+        limits: &Limits,
+        offset: u64,
+        minimum: u64,
+        until: u64,
+    ) -> Result<&[u8]> {
+        let until = until.min(self.end).max(offset + minimum);
+        let end = self.at + self.bytes.len() as u64;
+        if offset < self.at || offset + minimum > end {
+            // The first read loads what the caller needs; sequential reads load whole windows.
+            let length = (until - offset).min(self.size);
+            self.bytes.resize(to_usize(length), 0);
             self.at = offset;
-            if let Err(error) = file.read(&mut self.bytes, offset, self.what) {
+            if let Err(error) = file.read(limits, &mut self.bytes, offset, self.what) {
                 self.bytes.clear();
                 return Err(error);
             }
         }
         debug_assert!(offset >= self.start);
-        let from = (offset - self.at) as usize;
-        let to = ((until - self.at) as usize).min(self.bytes.len());
+        let from = to_usize(offset - self.at);
+        let to = to_usize(until - self.at).min(self.bytes.len());
         Ok(&self.bytes[from..to])
     }
 }

@@ -1,26 +1,29 @@
 //! The raw structures of a `.vhds` file.
 
-use super::file::checksum_holds;
 use super::layout::*;
-use crate::error::{ErrorKind, Result};
+use super::raw::{FileIdentifier, HeaderCopy, checksum_holds, utf16};
+use crate::error::{ErrorKind, Result, Subject};
 use crate::inspect::{Inspection, hex};
-use crate::source::{Guard, LocalStorage, Reader};
-use byteorder::{ByteOrder, LittleEndian};
+use crate::limits::Limits;
+use crate::size::to_usize;
+use crate::source::{LocalStorage, Reader};
+use crate::wire::{FieldRecord, Fields};
 use std::path::Path;
 
-/// How much of the data behind the headers is shown.
+/// The maximum number of bytes after the headers that are shown.
 const MAX_SHOWN: u64 = 1 << 20;
 
-/// Reads every structure of a `.vhds` file as the layout says, and shows the bytes of what it
-/// does not say.
+/// Reads every structure of a `.vhds` file according to the known layout, and shows the raw bytes
+/// of the rest.
 ///
 /// # Errors
-/// [`ErrorKind::NotVirtualDisk`] for a file that does not begin as a VHD Set does, or where
-/// reading fails; what else does not fit is a note.
+/// [`ErrorKind::NotVirtualDisk`] for a file that does not begin like a VHD Set, or if reading
+/// fails. Anything else that contradicts the layout is a note.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    let file = Reader::open(&LocalStorage::new(), path.as_ref(), &Guard::default())?;
+    let file =
+        Reader::open(&LocalStorage::new(), path.as_ref(), Subject::VhdSet, &Limits::default())?;
     let mut found = Inspection { file_length: file.length(), ..Inspection::default() };
-    let start = found.read(&file, 0, 8 + CREATOR_BYTES, "the file's first bytes")?;
+    let start = found.read(&file, 0, FileIdentifier::BYTES, "the file's first bytes")?;
     if !start.starts_with(FILE_SIGNATURE) {
         let found = match &start[..start.len().min(8)] {
             [] => "an empty file".to_owned(),
@@ -30,15 +33,21 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
             format!("expected a VHD Set (.vhds), which begins \"vhdsetv1\", found {found}");
         return Err(file.error(ErrorKind::NotVirtualDisk, message));
     }
-    if start.len() == 8 + CREATOR_BYTES {
-        found.add(0, 8, "signature", start[..8].escape_ascii().to_string());
-        found.add(8, CREATOR_BYTES, "creator", utf16(&start[8..]));
+    let mut fields = Fields::recording("the file identifier", &start, 0);
+    if let Ok(identifier) = FileIdentifier::parse(&mut fields) {
+        for FieldRecord { name, offset, bytes } in fields.into_records() {
+            let value = match name {
+                "signature" => identifier.signature.escape_ascii().to_string(),
+                _ => identifier.creator_text(),
+            };
+            found.add(offset, bytes.len(), name, value);
+        }
     }
     let mut name = None;
     for (copy, offset) in HEADER_OFFSETS.into_iter().enumerate() {
         let bytes = found.read(&file, offset, HEADER_BYTES, "a header")?;
         if bytes.len() == HEADER_BYTES {
-            name = header(&mut found, copy, offset, &bytes).max(name);
+            name = header(&mut found, copy, offset, &bytes)?.max(name);
         }
     }
     let data = HEADER_OFFSETS[1] + HEADER_BYTES as u64;
@@ -52,9 +61,9 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     let name = name.map(|(_, offset, length)| (offset, offset.saturating_add(length)));
     let (name_start, name_end) =
         name.filter(|&(start, stop)| start >= data && stop <= end).unwrap_or((end, end));
-    let at = |offset: u64| (offset - data) as usize;
+    let at = |offset: u64| to_usize(offset - data);
     if end > data {
-        let bytes = file.read_vec(data, at(end), "the data")?;
+        let bytes = file.read_vec(&Limits::default(), data, at(end), "the data")?;
         found.add_unknown(data, &bytes[..at(name_start)]);
         if name_end > name_start {
             let text = &bytes[at(name_start)..at(name_end)];
@@ -65,37 +74,48 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     Ok(found)
 }
 
-/// Shows a header copy; its sequence number and the active name's place where it is valid.
-fn header(found: &mut Inspection, copy: usize, at: u64, bytes: &[u8]) -> Option<(u64, u64, u64)> {
-    let u32_at = |offset: usize| LittleEndian::read_u32(&bytes[offset..]);
-    let mut field = |offset: usize, name: &str, value: String| {
-        let length = if offset == SEQUENCE_AT { 8 } else { 4 };
-        let name = format!("header {} {name}", copy + 1);
-        found.add_raw(at + offset as u64, &bytes[offset..offset + length], &name, value);
-    };
-    let sequence = LittleEndian::read_u64(&bytes[SEQUENCE_AT..]);
+/// Shows a header copy; returns its sequence number and the active name's place if it is valid.
+fn header(
+    found: &mut Inspection,
+    copy: usize,
+    at: u64,
+    bytes: &[u8],
+) -> Result<Option<(u64, u64, u64)>> {
+    let mut fields = Fields::recording("a header", bytes, at);
+    let raw = HeaderCopy::parse(&mut fields)?;
     let holds = checksum_holds(bytes);
-    field(0, "signature", bytes[..4].escape_ascii().to_string());
-    field(UNKNOWN_4_AT, "unknown", format!("{:#010x}", u32_at(UNKNOWN_4_AT)));
-    field(SEQUENCE_AT, "sequence number", sequence.to_string());
-    field(VERSION_AT, "version", u32_at(VERSION_AT).to_string());
-    field(CHECKSUM_AT, "checksum", if holds { "holds".into() } else { "does not hold".into() });
-    field(UNKNOWN_18_AT, "unknown", u32_at(UNKNOWN_18_AT).to_string());
-    field(NAME_OFFSET_AT, "active name offset", format!("{:#x}", u32_at(NAME_OFFSET_AT)));
-    field(NAME_LENGTH_AT, "active name length", u32_at(NAME_LENGTH_AT).to_string());
-    found.add_unknown(at + RECORDS_AT as u64, &bytes[RECORDS_AT..]);
-    let valid = holds && bytes.starts_with(HEADER_SIGNATURE);
+    for record in fields.into_records() {
+        let (name, value) = match record.name {
+            "records" => {
+                found.add_unknown(record.offset, record.bytes);
+                continue;
+            }
+            "unknown_4" => ("unknown".into(), format!("{:#010x}", raw.unknown_4)),
+            "unknown_18" => ("unknown".into(), raw.unknown_18.to_string()),
+            name => (name.replace('_', " "), header_value(name, &raw, holds)),
+        };
+        let name = format!("header {} {name}", copy + 1);
+        found.add_raw(record.offset, record.bytes, &name, value);
+    }
+    let valid = holds && raw.signature == *HEADER_SIGNATURE;
     if !valid {
         found.notes.push(format!(
             "header {} is not valid: its signature or its checksum does not hold",
             copy + 1
         ));
     }
-    valid.then(|| (sequence, u32_at(NAME_OFFSET_AT).into(), u32_at(NAME_LENGTH_AT).into()))
+    let name = (raw.active_name_offset.into(), raw.active_name_length.into());
+    Ok(valid.then_some((raw.sequence_number, name.0, name.1)))
 }
 
-fn utf16(bytes: &[u8]) -> String {
-    let units: Vec<u16> =
-        bytes.chunks_exact(2).map(LittleEndian::read_u16).take_while(|&unit| unit != 0).collect();
-    String::from_utf16_lossy(&units)
+fn header_value(name: &str, raw: &HeaderCopy, holds: bool) -> String {
+    match name {
+        "signature" => raw.signature.escape_ascii().to_string(),
+        "sequence_number" => raw.sequence_number.to_string(),
+        "version" => raw.version.to_string(),
+        "checksum" => if holds { "holds" } else { "does not hold" }.into(),
+        "active_name_offset" => format!("{:#x}", raw.active_name_offset),
+        "active_name_length" => raw.active_name_length.to_string(),
+        _ => String::new(),
+    }
 }

@@ -1,17 +1,15 @@
-//! VHD Sets: the `.vhds` file, its snapshots, and which chain and which limit a question about
-//! them means.
+//! VHD Sets: the `.vhds` file, its snapshots, and the chain and baseline for a snapshot.
 
-mod catalogue;
+mod catalog;
 mod file;
 mod inspect;
 mod layout;
-mod probe;
+pub mod raw;
 mod resolve;
 mod verify;
 
-pub use catalogue::{Snapshot, SnapshotCatalogue};
+pub use catalog::{Snapshot, SnapshotCatalog};
 pub use file::VhdSet;
 pub use inspect::inspect;
 pub use layout::FACTS;
-pub(crate) use probe::probe;
-pub(crate) use resolve::{SetLimit, SetReader, Snapshots};
+pub(crate) use resolve::{SnapshotResolver, Snapshots};

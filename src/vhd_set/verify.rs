@@ -1,12 +1,12 @@
-//! Checks that a catalog is of the same time as the files: nothing that it lists can be trusted
-//! if it is not.
+//! Checks that a catalog matches the current files; otherwise its entries cannot be trusted.
 
 use super::Snapshot;
 use super::file::locate;
-use super::resolve::{Catalog, how_to_list};
-use crate::chain::{Access, Chain, WindowsPath, same_name};
-use crate::error::{Error, ErrorKind, Result};
-use crate::rct::{RctId, Tracking};
+use super::resolve::{Catalog, SnapshotResolver, how_to_list};
+use crate::chain::{Chain, FileResolver, Table, WindowsPath, same_name};
+use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::limits::Limits;
+use crate::rct::RctId;
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -14,12 +14,17 @@ fn stale(set: &Path, catalog: &Catalog, differs: &str) -> Error {
     let message =
         format!("the snapshot catalog is stale: {differs}; write it anew: {}", how_to_list(set));
     let place = catalog.file.as_deref().unwrap_or(set);
-    Error::new(ErrorKind::CatalogueMismatch, message).in_file(place)
+    Error::new(ErrorKind::CatalogMismatch, message).in_file(Subject::Catalog, place)
 }
 
-/// Fails unless every file exists that the catalog names.
-pub(super) fn verify_paths(access: &Access, set: &Path, catalog: &Catalog) -> Result<()> {
-    // Letter case makes no other file of a name, so each is looked for once.
+/// Fails unless every file that the catalog names exists.
+pub(super) fn verify_paths(
+    resolver: &FileResolver,
+    set: &Path,
+    catalog: &Catalog,
+    limits: &Limits,
+) -> Result<()> {
+    // Names that differ only by letter case are the same file, so each is searched for once.
     let mut names = HashSet::new();
     for snapshot in &catalog.listed.snapshots {
         let own = snapshot.path.iter().map(|path| (path, "the file"));
@@ -28,14 +33,14 @@ pub(super) fn verify_paths(access: &Access, set: &Path, catalog: &Catalog) -> Re
             if !names.insert(folded(path_name(path))) {
                 continue;
             }
-            access.guard.check()?;
-            if locate(access, set, path).is_none() {
+            limits.check()?;
+            if locate(resolver, set, path).is_none() {
                 let differs = format!(
                     "expected {what} of snapshot {}, {}, in the set's directory or in one of {} search directories, \
                      found none",
                     snapshot.id,
                     path.escape_debug(),
-                    access.folders.len()
+                    resolver.search_paths.len()
                 );
                 return Err(stale(set, catalog, &differs));
             }
@@ -44,29 +49,30 @@ pub(super) fn verify_paths(access: &Access, set: &Path, catalog: &Catalog) -> Re
     Ok(())
 }
 
-/// Fails unless the snapshot's file, at this depth of the chain, has the parents and knows the
-/// RCT id that the catalog lists.
+/// Fails unless the snapshot's file, at this depth of the chain, has the parents, and resolves the
+/// RCT id, that the catalog lists.
 pub(super) fn verify_snapshot(
-    set: &Path,
+    resolver: &SnapshotResolver<'_>,
     catalog: &Catalog,
     snapshot: &Snapshot,
-    chain: &mut Chain,
+    chain: &Chain,
     depth: usize,
 ) -> Result<()> {
-    let differs = match verify_parents(set, snapshot, chain, depth)? {
+    let differs = match verify_parents(resolver, snapshot, chain, depth)? {
         None => snapshot.rct_id.map_or(Ok(None), |id| verify_rct_id(id, chain, depth))?,
         differs => differs,
     };
     let Some(differs) = differs else { return Ok(()) };
     let differs = format!("of snapshot {}, {differs}", snapshot.id);
-    Err(stale(set, catalog, &differs))
+    Err(stale(resolver.set.path(), catalog, &differs))
 }
 
-/// Returns where the list of parents and the chain differ: both must end at the same file.
+/// Returns the first difference between the list of parents and the chain: both must end at the
+/// same file.
 fn verify_parents(
-    set: &Path,
+    resolver: &SnapshotResolver<'_>,
     snapshot: &Snapshot,
-    chain: &mut Chain,
+    chain: &Chain,
     depth: usize,
 ) -> Result<Option<String>> {
     if !snapshot.lists_parents() {
@@ -74,11 +80,14 @@ fn verify_parents(
     }
     for i in 0.. {
         let below = depth + 1 + i;
-        let exists = below < chain.files().len() || chain.extend()?;
+        let exists = below < chain.files().len();
+        if !exists {
+            chain.verify_complete()?;
+        }
         let listed = snapshot.parents.get(i);
         let agrees = match listed {
             None if !exists => return Ok(None),
-            Some(path) if exists => is_file_of(set, chain, below, path),
+            Some(path) if exists => is_file_of(resolver, chain, below, path),
             _ => false,
         };
         if !agrees {
@@ -92,24 +101,27 @@ fn verify_parents(
     Ok(None)
 }
 
-/// Returns whether a path of the catalog means the file at this depth of the chain.
-fn is_file_of(set: &Path, chain: &Chain, depth: usize, path: &str) -> bool {
-    let name = chain.files()[depth].path().file_name().and_then(|name| name.to_str());
+/// Returns whether a path of the catalog refers to the file at this depth of the chain.
+fn is_file_of(resolver: &SnapshotResolver<'_>, chain: &Chain, depth: usize, path: &str) -> bool {
+    let file = &chain.files()[depth];
+    let name = file.vhdx.path().file_name().and_then(|name| name.to_str());
     name.is_some_and(|name| same_name(name, path_name(path)))
-        || locate(chain.access(), set, path).as_deref() == Some(chain.name(depth))
+        || locate(resolver.resolver, resolver.set.path(), path).as_ref() == Some(&file.name)
 }
 
-/// Returns why the table of the file at this depth is not known to resolve the id.
+/// Returns why the table of the file at this depth cannot be confirmed to resolve the id.
 fn verify_rct_id(id: RctId, chain: &Chain, depth: usize) -> Result<Option<String>> {
     use ErrorKind::{Corrupt, Truncated, UntrustedTracking};
-    let found = match Tracking::of(chain, depth) {
-        Ok(Some(table)) if table.resolves(id) => return Ok(None),
-        Ok(Some(_)) => "a table that does not know it".into(),
-        Ok(None) => "no table beside it".into(),
-        Err(error) if matches!(error.kind(), Corrupt | Truncated | UntrustedTracking) => {
+    let found = match &chain.files()[depth].table {
+        Table::Usable(table) if table.resolves(id) => return Ok(None),
+        Table::Usable(_) => "a table that does not resolve it".into(),
+        Table::Off => "no table beside it".into(),
+        Table::Unusable(error)
+            if matches!(error.kind(), Corrupt | Truncated | UntrustedTracking) =>
+        {
             format!("a table that cannot be used ({error})")
         }
-        Err(error) => return Err(error),
+        Table::Unusable(error) => return Err(error.clone()),
     };
     let file = file_name(chain, depth);
     Ok(Some(format!(
@@ -118,15 +130,15 @@ fn verify_rct_id(id: RctId, chain: &Chain, depth: usize) -> Result<Option<String
 }
 
 fn file_name(chain: &Chain, depth: usize) -> String {
-    chain.files()[depth].path().file_name().unwrap_or_default().display().to_string()
+    chain.files()[depth].vhdx.path().file_name().unwrap_or_default().display().to_string()
 }
 
-/// Equal for names that [`same_name`] takes for the same.
+/// Returns a key that is equal for names that [`same_name`] considers the same.
 fn folded(name: &str) -> String {
     name.chars().flat_map(char::to_lowercase).collect()
 }
 
-/// A path's last component, or what stands in its place.
+/// Returns a path's last component, or the whole text if there is none.
 fn path_name(path: &str) -> &str {
     WindowsPath(path).file_name().unwrap_or(path)
 }

@@ -1,10 +1,10 @@
-//! Sector bitmaps ([MS-VHDX] 2.4): one bit a logical sector, least significant first.
+//! Sector bitmaps ([MS-VHDX] 2.4): one bit per logical sector, least significant first.
 
-/// How many bits from `from` on have the value that bit `from` has, and that value; looks at
-/// no bit from `until` on. `from < until <= 8 * bytes.len()`.
+/// Returns the length of the run of equal bits that starts at bit `from`, and the value of those
+/// bits. Does not examine bits from `until` on. `from < until <= 8 * bytes.len()`.
 pub(crate) fn run(bytes: &[u8], from: usize, until: usize) -> (usize, bool) {
     let value = bytes[from / 8] >> (from % 8) & 1 == 1;
-    // Bits that differ from the first become ones, so the run ends at the first one.
+    // Bits that differ from the first one become ones, so the run ends at the first one.
     let flip = if value { u64::MAX } else { 0 };
     let mut at = from;
     while at < until {
@@ -19,7 +19,8 @@ pub(crate) fn run(bytes: &[u8], from: usize, until: usize) -> (usize, bool) {
     (at.min(until) - from, value)
 }
 
-/// Eight bytes from `at` on; where the slice ends before, zeros, which no caller looks at.
+/// Returns eight bytes from `at` on, padded with zeros after the end of the slice. No caller uses
+/// the padding.
 fn word(bytes: &[u8], at: usize) -> u64 {
     let rest = &bytes[at..];
     match rest.first_chunk() {

@@ -1,35 +1,36 @@
-//! Everything that a query need not look at: every BAT entry, blocks that two entries share,
-//! both copies of what is kept twice, log entries that were not replayed.
+//! Checks what a query does not need: every BAT entry, blocks that two entries share, both copies
+//! of duplicated structures, and log entries that were not replayed.
 
 use super::Vhdx;
-use super::bat::{self, BadEntry, Payload};
+use super::bat::{BadEntry, BatEntry, PayloadState};
 use super::header::CopyState;
 use super::layout::*;
-use super::parts::Slot;
+use super::parts::BatSlot;
 use crate::error::Result;
+use crate::limits::Limits;
+use crate::size::to_usize;
 use bitvec::vec::BitVec;
 use std::mem::take;
 
-/// Findings behind this many are only counted.
+/// The maximum number of findings that are kept; further ones are only counted.
 const MAX_FINDINGS: usize = 100;
 
-/// What a walk over a whole file found.
+/// The result of checking a whole file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CheckReport {
-    /// What is wrong, a sentence each; at most 100 are kept.
+pub(crate) struct FileCheck {
+    /// The findings, one sentence each; at most 100 are kept.
     pub findings: Vec<String>,
-    /// How many there are in all.
+    /// The total number of findings.
     pub total: u64,
-    /// How many BAT entries were looked at.
+    /// The number of BAT entries that were checked.
     pub entries: u64,
-    /// How many payload blocks lie in the file.
+    /// The number of payload blocks in the file.
     pub payload_blocks: u64,
-    /// How many sector bitmap blocks lie in the file.
+    /// The number of sector bitmap blocks in the file.
     pub bitmap_blocks: u64,
 }
 
-impl CheckReport {
+impl FileCheck {
     pub(super) fn add(&mut self, finding: String) {
         self.total += 1;
         if self.findings.len() < MAX_FINDINGS {
@@ -39,26 +40,26 @@ impl CheckReport {
 }
 
 impl Vhdx {
-    /// Walks every structure of the file: time grows with its BAT, memory by one bit for each
-    /// megabyte of the file.
+    /// Checks every structure of the file. Time grows with its BAT, memory by one bit for each
+    /// mebibyte of the file.
     ///
     /// # Errors
-    /// Only where reading fails, or the memory budget would be exceeded; what is wrong in
-    /// the file is a finding.
-    pub fn check(&self) -> Result<CheckReport> {
+    /// Only if reading fails or the memory budget would be exceeded. Anything wrong in the file is
+    /// a finding.
+    pub(crate) fn check(&self, limits: &Limits) -> Result<FileCheck> {
         let mut report = self.log_findings.clone();
         self.check_copies(&mut report);
         let used = self.file.length().div_ceil(MB);
-        self.file.guard().need(used / 8, "the map of used blocks")?;
-        let mut used: BitVec = BitVec::repeat(false, used as usize);
+        limits.memory.check(used / 8, "the map of used blocks")?;
+        let mut used: BitVec = BitVec::repeat(false, to_usize(used));
         let mut needed = false;
         report.entries = self.shape.entries;
-        self.each_entry(|slot, entry| {
+        self.each_entry(limits, |slot, entry| {
             match slot {
-                Slot::Bitmap(chunk) => {
+                BatSlot::Bitmap(chunk) => {
                     self.check_bitmap(entry, chunk, take(&mut needed), &mut used, &mut report);
                 }
-                Slot::Payload(block) => {
+                BatSlot::Payload(block) => {
                     needed |= self.check_payload(entry, block, &mut used, &mut report);
                 }
             }
@@ -67,7 +68,7 @@ impl Vhdx {
         Ok(report)
     }
 
-    fn check_copies(&self, report: &mut CheckReport) {
+    fn check_copies(&self, report: &mut FileCheck) {
         let copies = [("header", self.header_copies), ("region table", self.regions.states)];
         for (name, states) in copies {
             for (copy, state) in
@@ -81,21 +82,21 @@ impl Vhdx {
         }
     }
 
-    /// Says whether the block is partially present.
+    /// Returns whether the block is partially present.
     fn check_payload(
         &self,
-        entry: u64,
+        entry: BatEntry,
         block: u64,
         used: &mut BitVec,
-        report: &mut CheckReport,
+        report: &mut FileCheck,
     ) -> bool {
-        let partial = matches!(Payload::parse(entry), Ok(Payload::Partial(_)));
+        let partial = matches!(entry.state(), Ok(PayloadState::PartiallyPresent));
         match self.payload(entry, block) {
             Err(error) => report.add(error.to_string()),
-            Ok(Payload::Full(offset) | Payload::Partial(offset)) => {
+            Ok(state) if state.has_block() => {
                 report.payload_blocks += 1;
                 let length = self.used_bytes(block);
-                claim(offset, length, &format!("block {block}"), used, report);
+                mark_used(entry.offset(), length, &format!("block {block}"), used, report);
                 if partial && !self.metadata.has_parent() {
                     let what = "is partially present, and the file has no parent; it is read as fully present";
                     report.add(self.bad_entry(entry, "block", block, BadEntry(what)).to_string());
@@ -108,11 +109,11 @@ impl Vhdx {
 
     fn check_bitmap(
         &self,
-        entry: u64,
+        entry: BatEntry,
         chunk: u64,
         needed: bool,
         used: &mut BitVec,
-        report: &mut CheckReport,
+        report: &mut FileCheck,
     ) {
         if !self.metadata.has_parent() {
             return; // means nothing in a file without a parent
@@ -120,10 +121,10 @@ impl Vhdx {
         match self.bitmap(entry, chunk) {
             Ok(offset) => {
                 report.bitmap_blocks += 1;
-                claim(offset, BITMAP_BLOCK, &format!("sector bitmap {chunk}"), used, report);
+                mark_used(offset, BITMAP_BLOCK, &format!("sector bitmap {chunk}"), used, report);
             }
-            // Where no block needs it, only one that is said to be there has to be right.
-            Err(error) if needed || matches!(bat::parse_bitmap(entry), Ok(Some(_))) => {
+            // If no block needs the bitmap block, only an entry marked as present has to be valid.
+            Err(error) if needed || matches!(entry.has_bitmap(), Ok(true)) => {
                 report.add(error.to_string());
             }
             Err(_) => {}
@@ -131,10 +132,10 @@ impl Vhdx {
     }
 }
 
-/// Marks a block's megabytes as used; a finding where one was used before.
-fn claim(offset: u64, length: u64, name: &str, used: &mut BitVec, report: &mut CheckReport) {
-    let first = (offset / MB) as usize;
-    let last = first + length.div_ceil(MB) as usize;
+/// Marks a block's mebibytes as used, and reports a finding if one was already used.
+fn mark_used(offset: u64, length: u64, name: &str, used: &mut BitVec, report: &mut FileCheck) {
+    let first = to_usize(offset / MB);
+    let last = first + to_usize(length.div_ceil(MB));
     let Some(mine) = used.get_mut(first..last) else { return };
     if mine.any() {
         report.add(format!("{name} at {offset:#x} shares bytes with another block"));

@@ -1,48 +1,52 @@
-//! The parent locator ([MS-VHDX] 2.6.2.6): where a differencing file's parent was, and how
-//! to know it again.
+//! The parent locator ([MS-VHDX] 2.6.2.6): the path of a differencing file's parent, and the GUIDs
+//! that identify it.
 
-use super::layout::VHDX_LOCATOR_TYPE;
-use crate::bytes::guid;
+use super::layout::{ParentLocatorEntry, ParentLocatorHeader, VHDX_LOCATOR_TYPE};
 use crate::error::{Error, ErrorKind, Result};
+use crate::wire::Fields;
 use byteorder::{ByteOrder, LittleEndian};
 use uuid::Uuid;
 
-/// Longer keys than any that is defined are skipped unread.
+/// The maximum length of a key; longer keys than the defined ones are skipped unread.
 const MAX_KEY_BYTES: usize = 64;
 
-/// Where a differencing file's parent was when the file was made, in Windows' notation.
+/// The paths of a differencing file's parent when the file was created, in Windows' notation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParentLocator {
-    /// The parent's DataWriteGuid when this file was made.
+    /// The parent's DataWriteGuid when this file was created.
     pub parent_linkage: Uuid,
-    /// A second GUID that the parent may have instead; None where absent or nil.
+    /// A second GUID that the parent may have instead; None if absent or nil.
     pub parent_linkage2: Option<Uuid>,
-    /// Relative to this file's folder: `.\parent.vhdx`.
+    /// Relative to this file's directory: `.\parent.vhdx`.
     pub relative_path: Option<String>,
-    /// `\\?\Volume{…}\folder\parent.vhdx`.
+    /// `\\?\Volume{…}\directory\parent.vhdx`.
     pub volume_path: Option<String>,
-    /// `C:\folder\parent.vhdx`.
+    /// `C:\directory\parent.vhdx`.
     pub absolute_win32_path: Option<String>,
 }
 
 impl ParentLocator {
     pub(super) fn parse(item: &[u8]) -> Result<Self> {
-        if item.len() < 20 {
-            return Err(corrupt(format!("should have at least 20 bytes and has {}", item.len())));
+        if item.len() < ParentLocatorHeader::BYTES as usize {
+            let message = format!("was expected to have at least 20 bytes, found {}", item.len());
+            return Err(corrupt(message));
         }
-        let kind = guid(item);
+        let mut fields = Fields::new("the parent locator", item);
+        let header = ParentLocatorHeader::parse(&mut fields)?;
+        let kind = header.locator_type;
         if kind != VHDX_LOCATOR_TYPE {
             let message = format!(
-                "the parent locator is of type {kind}; this version knows only VHDX's own, {VHDX_LOCATOR_TYPE}"
+                "expected the parent locator's type to be VHDX's own, {VHDX_LOCATOR_TYPE}, found {kind}, which \
+                 this version does not know"
             );
             return Err(Error::new(ErrorKind::UnknownRequired, message));
         }
-        let count = usize::from(LittleEndian::read_u16(&item[18..]));
-        let Some(table) = item[20..].get(..count * 12) else {
+        let count = usize::from(header.key_value_count);
+        if item.len() - fields.position() < count * ParentLocatorEntry::BYTES {
             let message = format!("claims {count} entries and has {} bytes", item.len());
             return Err(corrupt(message));
-        };
+        }
         let mut found: [Option<String>; 5] = Default::default();
         const KEYS: [&str; 5] = [
             "parent_linkage",
@@ -51,9 +55,10 @@ impl ParentLocator {
             "volume_path",
             "absolute_win32_path",
         ];
-        for entry in table.chunks_exact(12) {
-            let key_bytes = text_bytes(item, entry, 0, 8)?;
-            let value_bytes = text_bytes(item, entry, 4, 10)?;
+        for _ in 0..count {
+            let entry = ParentLocatorEntry::parse(&mut fields)?;
+            let key_bytes = text_bytes(item, entry.key_offset, entry.key_length)?;
+            let value_bytes = text_bytes(item, entry.value_offset, entry.value_length)?;
             if key_bytes.len() > MAX_KEY_BYTES {
                 continue;
             }
@@ -81,12 +86,13 @@ impl ParentLocator {
         })
     }
 
-    /// Is this the DataWriteGuid of the parent that the file was made from?
+    /// Returns whether this is the DataWriteGuid of the parent that the file was created from.
+    #[must_use]
     pub fn accepts(&self, data_write_guid: Uuid) -> bool {
         self.parent_linkage == data_write_guid || self.parent_linkage2 == Some(data_write_guid)
     }
 
-    /// The paths, most portable first.
+    /// Returns the paths, most portable first.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         [&self.relative_path, &self.volume_path, &self.absolute_win32_path]
             .into_iter()
@@ -98,20 +104,14 @@ fn corrupt(what: String) -> Error {
     Error::new(ErrorKind::MetadataCorrupt, format!("the parent locator {what}"))
 }
 
-/// The key or value that an entry points at: u32 offset at one place, u16 length at another.
-fn text_bytes<'a>(
-    item: &'a [u8],
-    entry: &[u8],
-    offset_at: usize,
-    length_at: usize,
-) -> Result<&'a [u8]> {
-    let offset = LittleEndian::read_u32(&entry[offset_at..]) as usize;
-    let length = usize::from(LittleEndian::read_u16(&entry[length_at..]));
-    let bytes = item.get(offset..).and_then(|rest| rest.get(..length));
+/// Returns the key or value that an entry points to.
+fn text_bytes(item: &[u8], offset: u32, length: u16) -> Result<&[u8]> {
+    let (from, length) = (offset as usize, usize::from(length));
+    let bytes = item.get(from..).and_then(|rest| rest.get(..length));
     bytes.filter(|bytes| bytes.len() % 2 == 0).ok_or_else(|| {
         corrupt(format!(
-            "has a text of {length} bytes at {offset:#x}; it should be whole UTF-16 units inside the {} bytes \
-             of the locator",
+            "has a text of {length} bytes at {offset:#x}; expected whole UTF-16 units inside the {} bytes of the \
+             locator",
             item.len()
         ))
     })
@@ -126,6 +126,6 @@ fn text(bytes: &[u8]) -> Result<String> {
 
 fn linkage_guid(text: &str) -> Result<Uuid> {
     Uuid::try_parse(text).map_err(|_| {
-        corrupt(format!("has a linkage that should be a GUID and is \"{}\"", text.escape_debug()))
+        corrupt(format!("has a linkage that is not a GUID: \"{}\"", text.escape_debug()))
     })
 }

@@ -1,5 +1,5 @@
-//! One VHDX file: headers, region table, log overlay, metadata, parent locator, BAT and
-//! sector bitmaps. Opening costs the same whatever the disk's size.
+//! One VHDX file: headers, region table, log overlay, metadata, parent locator, BAT and sector
+//! bitmaps. Opening takes the same time whatever the disk's size.
 
 mod bat;
 mod bitmap;
@@ -9,41 +9,30 @@ mod header;
 mod layout;
 mod locator;
 mod log;
-mod masks;
 mod metadata;
 mod parts;
 mod region;
+mod scan;
 
-pub use bat::BatShape;
-pub(crate) use bat::Payload;
-pub use check::CheckReport;
-pub(crate) use extents::{Extents, Grain};
+pub(crate) use bat::{BatShape, PayloadState};
+pub(crate) use check::FileCheck;
+pub(crate) use extents::{Coalescing, Extents};
 pub use header::{CopyState, Header};
 pub use locator::ParentLocator;
 pub use metadata::Metadata;
-pub(crate) use parts::Block;
 pub use region::Region;
 
-use crate::error::{ErrorKind, Result};
-use crate::source::{Guard, LocalStorage, Reader, Source, Storage};
-use bat::BadEntry;
+use crate::error::{ErrorKind, Result, Subject};
+use crate::limits::Limits;
+use crate::source::{Reader, Source, Storage};
+use bat::{BAT_ENTRY, BadEntry, BatEntry};
 use region::Regions;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
-use uuid::Uuid;
 
 /// An open `.vhdx` or `.avhdx` file, read as if its log had been replayed.
-///
-/// ```
-/// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
-/// let file = vhdx_rct::vhdx::Vhdx::open("testdata/child.avhdx")?;
-/// assert_eq!(file.virtual_size(), 4 << 20);
-/// assert!(file.metadata().has_parent() && file.closed_cleanly());
-/// assert_eq!(file.check()?.findings, [""; 0]);
-/// # Ok::<(), vhdx_rct::Error>(())
-/// ```
-pub struct Vhdx {
+pub(crate) struct Vhdx {
     file: Reader,
     creator: String,
     header: Header,
@@ -52,59 +41,52 @@ pub struct Vhdx {
     metadata: Metadata,
     shape: BatShape,
     replayed: Option<usize>,
-    log_findings: CheckReport,
-}
-
-/// What must not change while a file is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Identity {
-    sequence_number: u64,
-    file_write_guid: Uuid,
-    length: u64,
+    log_findings: FileCheck,
 }
 
 impl Vhdx {
-    /// Opens a file of this machine. Reads some 200 KB and the log, whatever the disk's size.
-    ///
-    /// # Errors
-    /// Whatever [`ErrorKind`] lists for a single file; a file that breaks a rule of
-    /// [MS-VHDX] is refused rather than read.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_in(&LocalStorage::new(), path.as_ref(), &Guard::default())
+    /// Opens a file of the storage.
+    pub(crate) fn open(
+        storage: &dyn Storage,
+        path: &Path,
+        subject: Subject,
+        limits: &Limits,
+    ) -> Result<Self> {
+        let file = Reader::open(storage, path, subject, limits)?;
+        let start = Self::read_start(&file, limits)?;
+        Self::read(file, start, limits)
     }
 
-    /// Reads a disk from anything that gives bytes; `name` stands in errors.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn from_source(source: Arc<dyn Source>, name: impl AsRef<Path>) -> Result<Self> {
-        Self::read(Reader::new(name.as_ref(), source, Guard::default())?)
+    /// Reads the header section up to the end of the region tables, or up to the end of the file.
+    pub(crate) fn read_start(file: &Reader, limits: &Limits) -> Result<Vec<u8>> {
+        let length = file.length().min(layout::HEADER_TABLES_END);
+        file.read_vec(limits, 0, length as usize, "the header section")
     }
 
-    pub(crate) fn open_in(storage: &dyn Storage, path: &Path, guard: &Guard) -> Result<Self> {
-        Self::read(Reader::open(storage, path, guard)?)
-    }
-
-    fn read(mut file: Reader) -> Result<Self> {
-        let creator = header::read_identifier(&file)?;
-        let (header, header_copies) = header::read_pair(&file)?;
-        let (mut replayed, mut log_findings) = (None, CheckReport::default());
+    /// Reads a file whose start has already been read.
+    pub(crate) fn read(mut file: Reader, start: Vec<u8>, limits: &Limits) -> Result<Self> {
+        let creator = header::read_identifier(&file, &start, limits)?;
+        let (header, header_copies) = header::parse_pair(&file, &start, 0)?;
+        let (mut replayed, mut log_findings) = (None, FileCheck::default());
+        let mut start = start;
         if !header.log_guid.is_nil() {
-            let replay = log::replay(&file, &header)?;
-            file.set_overlay(replay.overlay, replay.lease, replay.length);
+            let replay = log::replay(&file, &header, limits)?;
+            file.set_overlay(replay.overlay, replay.reservation, replay.length);
             replayed = Some(replay.entries);
             log_findings = replay.findings;
+            // The log may replace the region tables, too.
+            start = Self::read_start(&file, limits)?;
         }
-        let regions = Regions::read(&file, &header)?;
-        let metadata = Metadata::read(&file, &regions.metadata)?;
+        let regions = Regions::read(&file, &start, &header)?;
+        let metadata = Metadata::read(&file, &regions.metadata, limits)?;
         let shape = BatShape::of(&metadata);
-        if shape.entries * layout::BAT_ENTRY > regions.bat.length {
+        if shape.entries * BAT_ENTRY > regions.bat.length {
             let message = format!(
-                "a disk of {} bytes in blocks of {} needs {} BAT entries, and the BAT region has room for {}",
+                "a disk of {} bytes in blocks of {} bytes needs {} BAT entries, but the BAT region has room for {}",
                 metadata.virtual_size,
                 metadata.block_size,
                 shape.entries,
-                regions.bat.length / layout::BAT_ENTRY
+                regions.bat.length / BAT_ENTRY
             );
             return Err(file.error(ErrorKind::BatCorrupt, message));
         }
@@ -121,130 +103,150 @@ impl Vhdx {
         })
     }
 
-    /// The path that it was opened with.
-    pub fn path(&self) -> &Path {
+    /// Returns the path that the file was opened with.
+    pub(crate) fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Which program wrote the file; diagnostic only.
-    pub fn creator(&self) -> &str {
+    /// Returns the name of the program that wrote the file; diagnostic only.
+    pub(crate) fn creator(&self) -> &str {
         &self.creator
     }
 
-    /// The current header.
-    pub fn header(&self) -> &Header {
+    /// Returns the current header.
+    pub(crate) fn header(&self) -> &Header {
         &self.header
     }
 
-    /// The state of both header copies.
-    pub fn header_copies(&self) -> [CopyState; 2] {
+    /// Returns the state of both header copies.
+    pub(crate) fn header_copies(&self) -> [CopyState; 2] {
         self.header_copies
     }
 
-    /// The state of both region table copies; the second is looked at too.
-    pub fn region_table_copies(&self) -> [CopyState; 2] {
-        self.regions.states
-    }
-
-    /// The log (nil id) and the regions, by offset.
-    pub fn regions(&self) -> &[Region] {
+    /// Returns the log (with a nil id) and the regions, by offset.
+    pub(crate) fn regions(&self) -> &[Region] {
         &self.regions.all
     }
 
-    /// What the virtual disk is.
-    pub fn metadata(&self) -> &Metadata {
+    /// Returns the properties of the virtual disk.
+    pub(crate) fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    /// The arithmetic of the block allocation table.
-    pub fn bat_shape(&self) -> BatShape {
-        self.shape
-    }
-
-    /// How many log entries were replayed (in memory); None where the log was empty.
-    pub fn replayed_log_entries(&self) -> Option<usize> {
+    /// Returns the number of log entries that were replayed (in memory); None if the log was empty.
+    pub(crate) fn replayed_log_entries(&self) -> Option<usize> {
         self.replayed
     }
 
-    /// Was the file closed by whoever had it open for writing? Where not, its log holds
-    /// updates, and what is kept beside it may lag behind.
-    pub fn closed_cleanly(&self) -> bool {
+    /// Returns whether the program that wrote the file closed it. If not, its log holds updates,
+    /// and the tracking table beside it may be out of date.
+    pub(crate) fn closed_cleanly(&self) -> bool {
         self.header.log_guid.is_nil()
     }
 
-    /// The file's length in bytes on its medium.
-    pub fn file_length(&self) -> u64 {
+    /// Returns the length of the stored file in bytes.
+    pub(crate) fn file_length(&self) -> u64 {
         self.file.stored_length()
     }
 
-    /// The virtual disk's size in bytes.
-    pub fn virtual_size(&self) -> u64 {
+    /// Returns the virtual disk's size in bytes.
+    pub(crate) fn virtual_size(&self) -> u64 {
         self.metadata.virtual_size
     }
 
-    /// When the file was last modified, as far as it is a file of this machine.
+    /// Returns when the file was last modified, if it is a file of this machine.
     pub(crate) fn modified(&self) -> Option<SystemTime> {
         self.file.modified()
     }
 
-    /// Fills `buffer` with the file's bytes after log replay.
-    pub(crate) fn read_file(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        self.file.read(buffer, offset, "a payload block")
+    /// Fills `buffer` with bytes of a payload block, after log replay.
+    pub(crate) fn read_payload(
+        &self,
+        limits: &Limits,
+        buffer: &mut [u8],
+        offset: u64,
+    ) -> Result<()> {
+        self.file.read(limits, buffer, offset, "a payload block")
     }
 
-    /// Fails with "in use" where somebody changed the file since it was opened.
-    pub(crate) fn must_be_unchanged(&self) -> Result<()> {
-        if !self.file.has_same_version()? {
-            return Err(self.changed());
-        }
-        // Not every source has a version, and a writer that opens a file changes its header.
-        let (header, _) = header::read_pair(&self.file).map_err(|error| match error.kind() {
+    /// Returns the file's bytes as they are stored.
+    pub(crate) fn source(&self) -> &Arc<dyn Source> {
+        self.file.source()
+    }
+
+    /// See [`Reader::stored_run`].
+    pub(crate) fn stored_run(&self, offset: u64, until: u64) -> (u64, bool) {
+        self.file.stored_run(offset, until)
+    }
+
+    /// Creates an error about this file.
+    pub(crate) fn error(&self, kind: ErrorKind, message: String) -> crate::Error {
+        self.file.error(kind, message)
+    }
+
+    /// Fails if the file was written to since it was opened, or if its path leads to another file.
+    pub(crate) fn verify_version(&self) -> Result<()> {
+        if self.file.has_same_version()? { Ok(()) } else { Err(self.changed()) }
+    }
+
+    /// Fails with "in use" if the file was changed since it was opened.
+    pub(crate) fn verify_unchanged(&self, limits: &Limits) -> Result<()> {
+        self.verify_version()?;
+        // Some sources have no version, but a program that opens the file for writing changes its
+        // header.
+        let header = header::read_pair(&self.file, limits).map_err(|error| match error.kind() {
             ErrorKind::Corrupt | ErrorKind::Truncated | ErrorKind::UnsupportedVersion => {
                 self.changed()
             }
             _ => error,
         })?;
-        let now = Identity::of(&header, self.file.length_now()?);
-        if now != Identity::of(&self.header, self.file.stored_length()) {
+        let state = |header: &Header| (header.sequence_number, header.file_write_guid);
+        if state(&header) != state(&self.header)
+            || self.file.length_now()? != self.file.stored_length()
+        {
             return Err(self.changed());
         }
         Ok(())
     }
 
     fn changed(&self) -> crate::Error {
-        let message = "the file changed while it was read, so no range is certain; read it from a snapshot, \
-                       or when nobody writes to it";
+        let message = "the file changed while it was read, so no range is certain; read it from a snapshot of the \
+                       storage, or when no program writes to it";
         self.file.error(ErrorKind::Changed, message.into())
     }
 
-    /// A payload block's state, checked against the file. Without a parent, a partially
-    /// present block is read as a fully present one.
-    fn payload(&self, entry: u64, block: u64) -> Result<Payload> {
+    /// Returns a payload block's state; if it has a block, its place was checked against the file.
+    /// Without a parent, a partially present block is read as a fully present one.
+    fn payload(&self, entry: BatEntry, block: u64) -> Result<PayloadState> {
         let bad_entry = |bad| self.bad_entry(entry, "block", block, bad);
-        let payload = match Payload::parse(entry).map_err(bad_entry)? {
-            Payload::Partial(offset) if !self.metadata.has_parent() => Payload::Full(offset),
-            payload => payload,
+        let state = match entry.state().map_err(bad_entry)? {
+            PayloadState::PartiallyPresent if !self.metadata.has_parent() => {
+                PayloadState::FullyPresent
+            }
+            state => state,
         };
-        if let Payload::Full(offset) | Payload::Partial(offset) = payload {
-            self.check_place(offset, self.used_bytes(block)).map_err(bad_entry)?;
+        if state.has_block() {
+            self.check_place(entry.offset(), self.used_bytes(block)).map_err(bad_entry)?;
         }
-        Ok(payload)
+        Ok(state)
     }
 
-    /// How much of a block the disk uses: all of it, or as far as the disk reaches. The file
-    /// may end, or go on with something else, where the disk does.
+    /// Returns how much of a block the disk uses: all of it, or the part before the disk's end. The
+    /// file may end there or continue with something else.
     fn used_bytes(&self, block: u64) -> u64 {
         let block_size = u64::from(self.metadata.block_size);
         block_size.min(self.metadata.virtual_size - block * block_size)
     }
 
-    /// Where the sector bitmap of a chunk lies that has a partially present block, checked
-    /// against the file.
-    fn bitmap(&self, entry: u64, chunk: u64) -> Result<u64> {
-        let place = bat::parse_bitmap(entry).and_then(|place| {
-            let missing = "is not present, though a block of its chunk is partially present";
-            let offset = place.ok_or(BadEntry(missing))?;
-            self.check_place(offset, layout::BITMAP_BLOCK).map(|()| offset)
+    /// Returns the place of the sector bitmap of a chunk that has a partially present block,
+    /// checked against the file.
+    fn bitmap(&self, entry: BatEntry, chunk: u64) -> Result<u64> {
+        let place = entry.has_bitmap().and_then(|is_present| {
+            if !is_present {
+                let missing = "is not present, though a block of its chunk is partially present";
+                return Err(BadEntry(missing));
+            }
+            self.check_place(entry.offset(), layout::BITMAP_BLOCK).map(|()| entry.offset())
         });
         place.map_err(|bad| self.bad_entry(entry, "sector bitmap", chunk, bad))
     }
@@ -265,19 +267,12 @@ impl Vhdx {
         }
     }
 
-    fn bad_entry(&self, entry: u64, what: &str, index: u64, bad: BadEntry) -> crate::Error {
+    fn bad_entry(&self, entry: BatEntry, what: &str, index: u64, bad: BadEntry) -> crate::Error {
         let message = format!(
-            "the BAT entry of {what} {index}, {entry:#018x}, {} (the file ends at {:#x})",
+            "the BAT entry of {what} {index}, {entry}, {} (the file ends at {:#x})",
             bad.0,
             self.file.length()
         );
         self.file.error(ErrorKind::BatCorrupt, message)
-    }
-}
-
-impl Identity {
-    fn of(header: &Header, length: u64) -> Self {
-        let Header { sequence_number, file_write_guid, .. } = *header;
-        Identity { sequence_number, file_write_guid, length }
     }
 }

@@ -1,24 +1,24 @@
-//! The region tables ([MS-VHDX] 2.2.3): where the BAT and the metadata lie.
+//! The region tables ([MS-VHDX] 2.2.3): the places of the BAT and the metadata.
 
-use super::header::{CopyState, Header, copy_state};
+use super::header::{CopyState, Header, copy_state, truncated};
 use super::layout::*;
-use crate::bytes::guid;
 use crate::error::{ErrorKind, Result};
+use crate::size::to_usize;
 use crate::source::Reader;
-use byteorder::{ByteOrder, LittleEndian};
+use crate::wire::Fields;
 use uuid::Uuid;
 
 /// A structure's place in the file, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Region {
-    /// Which region; nil for the log, which the header places.
+    /// The region's GUID; nil for the log, whose place is in the header.
     pub id: Uuid,
-    /// First byte.
+    /// The offset of the first byte.
     pub offset: u64,
-    /// Length in bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// A reader that does not know it must not open the file.
+    /// Whether a reader that does not support the region must refuse the file.
     pub required: bool,
 }
 
@@ -28,36 +28,40 @@ impl Region {
     }
 }
 
-/// Everything that occupies the file besides blocks: the log and every region, by offset.
+/// Everything in the file besides blocks: the log and every region, by offset.
 #[derive(Debug, Clone)]
 pub(super) struct Regions {
     pub bat: Region,
     pub metadata: Region,
-    /// All of them with the log, sorted, none overlapping.
+    /// The log and all regions, sorted, none overlapping.
     pub all: Vec<Region>,
     pub states: [CopyState; 2],
 }
 
 impl Regions {
-    pub fn read(file: &Reader, header: &Header) -> Result<Self> {
+    pub(super) fn read(file: &Reader, start: &[u8], header: &Header) -> Result<Self> {
         let mut states = [CopyState::NoSignature; 2];
         let mut current = None;
         for (state, offset) in states.iter_mut().zip(REGION_TABLE_OFFSETS) {
-            let table = file.read_vec(offset, REGION_TABLE_BYTES, "a region table")?;
-            *state = copy_state(&table, REGION_SIGNATURE);
+            let range = to_usize(offset)..to_usize(offset) + REGION_TABLE_BYTES;
+            let table =
+                start.get(range).ok_or_else(|| truncated(file, "a region table", offset))?;
+            let mut fields = Fields::new("a region table", table);
+            let header = RegionTableHeader::parse(&mut fields).map_err(|e| file.name(e))?;
+            *state = copy_state(table, (&header.signature, header.checksum), REGION_SIGNATURE);
             if *state == CopyState::Valid && current.is_none() {
-                current = Some(table);
+                current = Some((header, fields));
             }
         }
-        let Some(table) = current else {
+        let Some((table, mut entries)) = current else {
             let message = format!(
-                "no valid region table: the copies at 192 KB and 256 KB should be signed \"regi\" and match \
-                 their CRC-32C, and are {:?} and {:?}",
+                "no region table is valid: expected the copies at 192 KiB and 256 KiB to be signed \"regi\" and \
+                 to match their CRC-32C, found {:?} and {:?}",
                 states[0], states[1]
             );
             return Err(file.error(ErrorKind::Corrupt, message));
         };
-        let mut all = parse(file, &table)?;
+        let mut all = parse(file, &table, &mut entries)?;
         let find = |id: Uuid, name| {
             all.iter().find(|region| region.id == id).copied().ok_or_else(|| {
                 file.error(ErrorKind::Corrupt, format!("the region table names no {name} region"))
@@ -68,30 +72,35 @@ impl Regions {
             let (offset, length) = (header.log_offset, header.log_length);
             all.push(Region { id: Uuid::nil(), offset, length, required: true });
         }
-        must_be_disjoint(file, &mut all)?;
+        verify_disjoint(file, &mut all)?;
         Ok(Regions { bat, metadata, all, states })
     }
 
-    /// Does `offset..end` touch the log or a region?
-    pub fn occupied(&self, offset: u64, end: u64) -> bool {
+    /// Returns whether `offset..end` overlaps the log or a region.
+    pub(super) fn occupied(&self, offset: u64, end: u64) -> bool {
         self.all.iter().any(|region| offset < region.end() && region.offset < end)
     }
 }
 
-fn parse(file: &Reader, table: &[u8]) -> Result<Vec<Region>> {
-    let count = LittleEndian::read_u32(&table[8..]);
+fn parse(
+    file: &Reader,
+    table: &RegionTableHeader,
+    entries: &mut Fields<'_>,
+) -> Result<Vec<Region>> {
+    let count = table.entry_count;
     if count > MAX_TABLE_ENTRIES {
         let message =
-            format!("the region table should have at most 2047 entries and claims {count}");
+            format!("expected the region table to have at most 2047 entries, found {count}");
         return Err(file.error(ErrorKind::Corrupt, message));
     }
     let mut regions = Vec::new();
-    for entry in table[16..].chunks_exact(32).take(count as usize) {
+    for _ in 0..count {
+        let entry = RegionTableEntry::parse(entries).map_err(|error| file.name(error))?;
         let region = Region {
-            id: guid(entry),
-            offset: LittleEndian::read_u64(&entry[16..]),
-            length: LittleEndian::read_u32(&entry[24..]).into(),
-            required: LittleEndian::read_u32(&entry[28..]) & 1 != 0,
+            id: entry.guid,
+            offset: entry.file_offset,
+            length: entry.length.into(),
+            required: entry.required(),
         };
         validate(file, &region)?;
         regions.push(region);
@@ -116,15 +125,15 @@ fn validate(file: &Reader, region: &Region) -> Result<()> {
     let aligned = offset % MB == 0 && length % MB == 0;
     if !aligned || offset < HEADER_SECTION || length == 0 || offset.checked_add(length).is_none() {
         let message = format!(
-            "region {id} lies at {offset:#x} with {length:#x} bytes; both should be multiples of 1 MB, \
-             from 1 MB on"
+            "expected region {id} to have an offset and a length that are multiples of 1 MiB, the offset at least \
+             1 MiB, found {length:#x} bytes at {offset:#x}"
         );
         return Err(file.error(ErrorKind::Corrupt, message));
     }
     Ok(())
 }
 
-fn must_be_disjoint(file: &Reader, regions: &mut [Region]) -> Result<()> {
+fn verify_disjoint(file: &Reader, regions: &mut [Region]) -> Result<()> {
     regions.sort_unstable_by_key(|region| region.offset);
     match regions.windows(2).find(|pair| pair[0].end() > pair[1].offset) {
         None => Ok(()),

@@ -1,10 +1,10 @@
 //! Random chains from the fixture builder: every answer must be what the builder's own record
 //! of what it wrote says.
 
-use crate::common::{limit_file, ranges, seeds};
+use crate::common::{baseline_file, changes, ranges, seeds};
 use std::ops::Range;
 use std::path::Path;
-use vhdx_rct::{ByteRange, ChangeQuery, Content, Limit, VirtualDisk};
+use vhdx_rct::{Baseline, ByteRange, ChangeQuery, Disk, ExtentKind};
 use vhdx_rct_fixtures::chain::Chain;
 use vhdx_rct_fixtures::ranges::{clip, coalesce};
 use vhdx_rct_fixtures::rng::Rng;
@@ -25,14 +25,14 @@ fn leaf(chain: &Chain) -> &Path {
     chain.files.last().unwrap()
 }
 
-fn query(chain: &Chain, limit: Limit) -> ChangeQuery {
-    ChangeQuery::new(leaf(chain)).since(limit)
+fn query(chain: &Chain, since: Baseline) -> ChangeQuery {
+    Disk::open(leaf(chain)).unwrap().changes(since)
 }
 
 /// Everything, and, of a disk with parents, what changed since its root.
-fn baselines(chain: &Chain) -> Vec<Limit> {
-    let root = (chain.files.len() > 1).then(|| limit_file(&chain.files[0]));
-    std::iter::once(Limit::Allocated).chain(root).collect()
+fn baselines(chain: &Chain) -> Vec<Baseline> {
+    let root = (chain.files.len() > 1).then(|| baseline_file(&chain.files[0]));
+    std::iter::once(Baseline::Allocated).chain(root).collect()
 }
 
 fn clipped(all: &[Range<u64>], region: &Range<u64>) -> Vec<ByteRange> {
@@ -45,18 +45,18 @@ fn random_region(rng: &mut Rng, size: u64) -> Range<u64> {
 }
 
 #[test]
-fn changes_since_each_file_are_the_records() {
+fn changes_since_each_file_match_the_record() {
     for_each_chain(seeds(40, 240), |chain, rng| {
-        let itself = query(chain, limit_file(leaf(chain))).run().unwrap_err();
+        let itself = query(chain, baseline_file(leaf(chain))).collect().unwrap_err();
         assert_eq!(itself.return_value().code(), 32773);
         for (index, file) in chain.files.iter().enumerate().rev().skip(1) {
             let expected = chain.changed_since(index);
-            let answer = query(chain, limit_file(file)).run().unwrap();
+            let answer = query(chain, baseline_file(file)).collect().unwrap();
             assert_eq!(answer.ranges, ranges(&expected), "since {}", file.display());
             assert_eq!(answer.processed_byte_length, chain.size());
             assert_eq!(answer.disk.virtual_disk_id, chain.disk_id);
             let region = random_region(rng, chain.size());
-            let part = query(chain, limit_file(file)).region(region.clone()).run().unwrap();
+            let part = query(chain, baseline_file(file)).region(region.clone()).collect().unwrap();
             assert_eq!(part.ranges, clipped(&expected, &region), "{region:?}");
             assert_eq!(part.processed_byte_length, region.end - region.start);
         }
@@ -64,24 +64,24 @@ fn changes_since_each_file_are_the_records() {
 }
 
 #[test]
-fn allocated_ranges_are_the_records() {
+fn allocated_ranges_match_the_record() {
     for_each_chain(seeds(40, 240), |chain, _| {
-        let answer = query(chain, Limit::Allocated).run().unwrap();
+        let answer = query(chain, Baseline::Allocated).collect().unwrap();
         assert_eq!(answer.ranges, ranges(&chain.allocated()));
     });
 }
 
 #[test]
-fn content_is_the_records() {
+fn content_matches_the_record() {
     for_each_chain(seeds(40, 240), |chain, rng| {
-        let disk = VirtualDisk::open(leaf(chain)).unwrap();
+        let disk = Disk::open(leaf(chain)).unwrap();
         let mut regions = chain.interesting_regions();
         regions.extend((0..4).map(|_| random_region(rng, chain.size().min(4 << 20))));
         for region in regions {
             for start in (region.start..region.end).step_by(4 << 20) {
                 let length = (region.end - start).min(4 << 20) as usize;
                 let mut found = vec![0xEE; length];
-                disk.read_at(&mut found, start).unwrap();
+                disk.read_exact_at(&mut found, start).unwrap();
                 assert!(found == chain.read(start, length), "{length} bytes at {start} differ");
             }
         }
@@ -91,14 +91,14 @@ fn content_is_the_records() {
 #[test]
 fn pieces_of_a_region_join_to_the_whole() {
     for_each_chain(seeds(16, 60), |chain, rng| {
-        for limit in baselines(chain) {
-            let whole = query(chain, limit.clone()).run().unwrap().ranges;
+        for since in baselines(chain) {
+            let whole = query(chain, since.clone()).collect().unwrap().ranges;
             let mut cuts: Vec<u64> = (0..6).map(|_| rng.below(chain.size() + 1)).collect();
             cuts.extend([0, chain.size()]);
             cuts.sort_unstable();
             let mut joined = Vec::new();
             for cut in cuts.windows(2) {
-                let part = query(chain, limit.clone()).region(cut[0]..cut[1]).run().unwrap();
+                let part = query(chain, since.clone()).region(cut[0]..cut[1]).collect().unwrap();
                 joined.extend(part.ranges.into_iter().map(Range::<u64>::from));
             }
             assert_eq!(ranges(&coalesce(joined)), whole, "cut at {cuts:?}");
@@ -110,15 +110,16 @@ fn pieces_of_a_region_join_to_the_whole() {
 fn resuming_after_the_range_limit_loses_nothing() {
     for_each_chain(seeds(16, 60), |chain, rng| {
         let region = random_region(rng, chain.size());
-        for limit in baselines(chain) {
-            let whole = query(chain, limit.clone()).region(region.clone()).run().unwrap().ranges;
+        for since in baselines(chain) {
+            let whole =
+                query(chain, since.clone()).region(region.clone()).collect().unwrap().ranges;
             for most in [1, 2, 7] {
                 let (mut joined, mut at) = (Vec::new(), region.start);
                 loop {
-                    let part = query(chain, limit.clone())
+                    let part = query(chain, since.clone())
                         .region(at..region.end)
                         .max_ranges(most)
-                        .run()
+                        .collect()
                         .unwrap();
                     assert!(part.ranges.len() <= most);
                     assert!(
@@ -138,20 +139,20 @@ fn resuming_after_the_range_limit_loses_nothing() {
 }
 
 #[test]
-fn extents_cover_the_changes_and_tell_zeros_truly() {
+fn extents_cover_the_changes_and_mark_zeros_correctly() {
     for_each_chain(seeds(24, 100), |chain, _| {
         let since = baselines(chain).pop().unwrap();
         let mut covered = Vec::new();
         for extent in query(chain, since.clone()).extents().unwrap() {
             let extent = extent.unwrap();
-            assert!(extent.depth < chain.files.len());
+            assert!(extent.file < chain.files.len());
             covered.push(Range::<u64>::from(extent.range));
-            if extent.content != Content::Data && extent.range.length <= 8 << 20 {
+            if extent.kind != ExtentKind::Data && extent.range.length <= 8 << 20 {
                 let content = chain.read(extent.range.offset, extent.range.length as usize);
                 assert!(content.iter().all(|&byte| byte == 0), "{extent:?} is not all zeros");
             }
         }
-        assert_eq!(ranges(&coalesce(covered)), query(chain, since).run().unwrap().ranges);
+        assert_eq!(ranges(&coalesce(covered)), query(chain, since).collect().unwrap().ranges);
     });
 }
 
@@ -179,10 +180,7 @@ fn a_bitmap_that_spans_chunks() {
             .block(chunk, Block::Partial { sectors: vec![0..2, 5..6], fill: Fill(1) });
         let path = folder.path().join("child.avhdx");
         child.write(&path).unwrap();
-        let answer = ChangeQuery::new(&path)
-            .since(limit_file(&folder.path().join("base.vhdx")))
-            .run()
-            .unwrap();
+        let answer = changes(&path, baseline_file(&folder.path().join("base.vhdx"))).unwrap();
         let (sector, border) = (u64::from(sector), chunk * block_size);
         let expected = [
             border - block_size..border - block_size + sector,

@@ -1,10 +1,11 @@
 //! The method's form that starts a job.
 
-use crate::common::injected::{Injected, Reaction};
+use crate::common::faulty::{Call, Fault, Faulty, Reaction};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use vhdx_rct::{ChangeQuery, ErrorKind, Job, JobState, Limit};
+use vhdx_rct::{Baseline, ChangeQuery, Disk, ErrorKind, Job, JobState, OpenOptions};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::vhdx::{Block, VhdxBuilder};
 
@@ -18,147 +19,163 @@ fn large_disk(folder: &Path) -> PathBuf {
     path
 }
 
+/// Asks a disk whose reads from one on react so.
+fn faulty(path: &Path, at: u64, reaction: Reaction) -> (ChangeQuery, Arc<Faulty>) {
+    let hits = |call, path: &Path| call == Call::Read && path.ends_with("large.vhdx");
+    let storage = Faulty::local(Fault::from(at, reaction, hits));
+    let disk = OpenOptions::new().storage(storage.clone()).open(path).unwrap();
+    (disk.changes(Baseline::Allocated), storage)
+}
+
+fn allocated(path: &Path) -> ChangeQuery {
+    Disk::open(path).unwrap().changes(Baseline::Allocated)
+}
+
 /// Each read of the disk takes a while, so that there is time to look.
 fn slow(path: &Path, milliseconds: u64) -> ChangeQuery {
-    let reaction = Reaction::Delay(Duration::from_millis(milliseconds));
-    ChangeQuery::new(path).since(Limit::Allocated).storage(Injected::at("large.vhdx", 0, reaction))
+    faulty(path, 0, Reaction::Delay(Duration::from_millis(milliseconds))).0
+}
+
+/// The worker panics at its first read, since the opening needs no more than 10.
+fn panicking(path: &Path) -> ChangeQuery {
+    faulty(path, 10, Reaction::Panic).0
 }
 
 fn until(job: &Job, state: JobState) {
     let start = Instant::now();
-    while job.state() != state {
+    while job.handle().state() != state {
         assert!(
             start.elapsed() < Duration::from_secs(20),
             "{:?} never became {state:?}",
-            job.state()
+            job.handle().state()
         );
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
 #[test]
-fn a_job_goes_from_starting_to_completed_and_its_percentage_only_grows() {
+fn job_percentage_never_decreases() {
     let folder = tempfile::tempdir().unwrap();
     let path = large_disk(folder.path());
-    let expected = ChangeQuery::new(&path).since(Limit::Allocated).run().unwrap();
-    let mut job = slow(&path, 1).start();
-    until(&job, JobState::Starting);
+    let expected = allocated(&path).collect().unwrap();
+    let job = slow(&path, 1).start();
     until(&job, JobState::Running);
     let (mut percent, mut seen) = (0, 0);
-    let changes = loop {
-        match job.wait_for(Duration::from_millis(5)) {
-            Ok(result) => break result.unwrap(),
-            Err(running) => job = running,
-        }
-        let now = job.percent_complete();
+    while !job.wait_timeout(Duration::from_millis(5)) {
+        let now = job.handle().percent_complete();
         assert!(
-            percent <= now && (now < 100 || job.state() == JobState::Completed),
+            percent <= now && (now < 100 || job.handle().state() == JobState::Completed),
             "{percent}, then {now}"
         );
         seen += u32::from(now > percent);
         percent = now;
-    };
+    }
     assert!(seen > 5, "the percentage moved only {seen} times");
-    assert_eq!(changes, expected);
+    assert_eq!(job.join().unwrap(), expected);
 }
 
 #[test]
-fn a_completed_job_is_at_100_until_its_result_is_taken() {
+fn completed_job_stays_at_100_percent() {
     let folder = tempfile::tempdir().unwrap();
-    let job = ChangeQuery::new(large_disk(folder.path())).since(Limit::Allocated).start();
+    let job = allocated(&large_disk(folder.path())).start();
     until(&job, JobState::Completed);
-    assert!(job.state().is_final());
-    assert_eq!(job.percent_complete(), 100);
-    assert_eq!(job.wait().unwrap().ranges.len(), 200);
+    assert!(job.handle().state().is_final());
+    assert_eq!(job.handle().percent_complete(), 100);
+    assert_eq!(job.join().unwrap().ranges.len(), 200);
 }
 
 #[test]
-fn cancelling_is_prompt() {
+fn cancels_promptly() {
     let folder = tempfile::tempdir().unwrap();
     let job = slow(&large_disk(folder.path()), 20).start();
     until(&job, JobState::Running);
     let start = Instant::now();
-    job.cancel();
-    assert!(matches!(job.state(), JobState::ShuttingDown | JobState::Terminated));
+    job.handle().cancel();
+    assert!(matches!(job.handle().state(), JobState::ShuttingDown | JobState::Terminated));
     until(&job, JobState::Terminated);
-    let error = job.wait().unwrap_err();
+    let error = job.join().unwrap_err();
     assert_eq!((error.kind(), error.return_value().code()), (ErrorKind::Cancelled, 32768));
     assert!(start.elapsed() < Duration::from_secs(2), "took {:?}", start.elapsed());
 }
 
 #[test]
-fn suspended_work_waits_and_goes_on() {
+fn suspended_job_waits_and_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let job = slow(&large_disk(folder.path()), 2).start();
     until(&job, JobState::Running);
-    job.suspend();
-    assert_eq!(job.state(), JobState::Suspended);
+    job.handle().suspend();
+    assert_eq!(job.handle().state(), JobState::Suspended);
     // A read that was under way is finished; then nothing moves.
     std::thread::sleep(Duration::from_millis(50));
-    let before = job.percent_complete();
-    let job = job.wait_for(Duration::from_millis(200)).unwrap_err();
-    assert_eq!((job.state(), job.percent_complete()), (JobState::Suspended, before));
-    job.resume();
-    assert_eq!(job.wait().unwrap().ranges.len(), 200);
+    let before = job.handle().percent_complete();
+    assert!(!job.wait_timeout(Duration::from_millis(200)));
+    assert_eq!(
+        (job.handle().state(), job.handle().percent_complete()),
+        (JobState::Suspended, before)
+    );
+    job.handle().resume();
+    assert_eq!(job.join().unwrap().ranges.len(), 200);
 }
 
 #[test]
-fn cancelling_ends_a_suspension_and_a_deadline_goes_on_in_it() {
+fn cancellation_and_deadline_apply_while_suspended() {
     let folder = tempfile::tempdir().unwrap();
     let path = large_disk(folder.path());
     let job = slow(&path, 5).start();
-    job.suspend();
-    job.cancel();
-    assert_eq!(job.wait().unwrap_err().kind(), ErrorKind::Cancelled);
+    job.handle().suspend();
+    job.handle().cancel();
+    assert_eq!(job.join().unwrap_err().kind(), ErrorKind::Cancelled);
     let job = slow(&path, 5).deadline(Instant::now() + Duration::from_millis(300)).start();
-    job.suspend();
-    assert_eq!(job.wait().unwrap_err().kind(), ErrorKind::TimedOut);
+    job.handle().suspend();
+    assert_eq!(job.join().unwrap_err().kind(), ErrorKind::TimedOut);
 }
 
 #[test]
 fn errors_and_panics_of_the_worker_end_the_job() {
     let folder = tempfile::tempdir().unwrap();
-    let job = ChangeQuery::new(folder.path().join("none.vhdx")).since(Limit::Allocated).start();
+    let path = large_disk(folder.path());
+    // A refusal is the job's result too.
+    let job = Disk::open(&path).unwrap().changes(Baseline::Parent).start();
     until(&job, JobState::Exception);
-    assert_eq!(job.wait().unwrap_err().kind(), ErrorKind::FileNotFound);
+    assert_eq!(job.join().unwrap_err().kind(), ErrorKind::InvalidParameter);
 
-    let panics = Injected::at("large.vhdx", 10, Reaction::Panic);
-    let job =
-        ChangeQuery::new(large_disk(folder.path())).since(Limit::Allocated).storage(panics).start();
+    let (query, _) = faulty(&path, 10, Reaction::Fail(io::ErrorKind::Other));
+    let job = query.start();
+    until(&job, JobState::Exception);
+    assert_eq!(job.join().unwrap_err().kind(), ErrorKind::Io);
+
+    let job = panicking(&path).start();
     until(&job, JobState::Killed);
-    assert_eq!(job.wait().unwrap_err().kind(), ErrorKind::WorkerVanished);
+    assert_eq!(job.join().unwrap_err().kind(), ErrorKind::WorkerLost);
 
-    let panics = Injected::at("large.vhdx", 10, Reaction::Panic);
-    let job =
-        ChangeQuery::new(large_disk(folder.path())).since(Limit::Allocated).storage(panics).start();
-    let result = job.wait_for(Duration::from_secs(20)).ok().expect("it ended");
-    assert_eq!(result.unwrap_err().kind(), ErrorKind::WorkerVanished);
+    let job = panicking(&path).start();
+    assert!(job.wait_timeout(Duration::from_secs(20)), "it ended");
+    assert!(job.wait_timeout(Duration::ZERO), "it stays finished");
+    assert_eq!(job.join().unwrap_err().kind(), ErrorKind::WorkerLost);
 }
 
-/// Whoever has the control need not have the job.
 #[test]
-fn a_job_is_stopped_by_its_control() {
+fn a_handle_cancels_its_job_from_another_thread() {
     let folder = tempfile::tempdir().unwrap();
     let job = slow(&large_disk(folder.path()), 20).start();
-    assert_eq!(job.return_value().code(), 4096);
-    let control = job.control();
+    let handle = job.handle().clone();
     let stopper = std::thread::spawn(move || {
-        control.cancel();
-        control.state()
+        handle.cancel();
+        handle.state()
     });
-    assert_eq!(job.wait().unwrap_err().kind(), ErrorKind::Cancelled);
+    assert_eq!(job.join().unwrap_err().kind(), ErrorKind::Cancelled);
     let stopped = stopper.join().unwrap();
     assert!(matches!(stopped, JobState::ShuttingDown | JobState::Terminated), "{stopped:?}");
 }
 
 #[test]
-fn dropping_a_job_stops_its_work() {
+fn dropping_a_job_stops_its_worker() {
     let folder = tempfile::tempdir().unwrap();
     let path = large_disk(folder.path());
-    let reaction = Reaction::Delay(Duration::from_millis(5));
-    let storage = Injected::at("large.vhdx", 0, reaction);
+    let (query, storage) = faulty(&path, 0, Reaction::Delay(Duration::from_millis(5)));
     let used = Arc::downgrade(&storage);
-    let job = ChangeQuery::new(path).since(Limit::Allocated).storage(storage).start();
+    drop(storage);
+    let job = query.start();
     until(&job, JobState::Running);
     drop(job);
     // The worker drops the storage soon, long before it would have been done.

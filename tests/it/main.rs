@@ -1,21 +1,24 @@
 //! The library, used as its users use it, and what surrounds it.
 #![allow(clippy::single_range_in_vec_init)] // a list of ranges may have one
 
+mod architecture;
 mod baselines;
 mod chains;
 mod common;
-mod field_samples;
+mod errors;
 mod fuzz_findings;
-mod hostile;
-mod house;
 mod jobs;
 mod lives;
-mod others;
+mod malformed_input;
+mod next_baselines;
+mod open_once;
 mod peers;
+mod power_loss;
+mod questions;
+mod reader_bugs;
 mod real_images;
 mod refusals;
+mod regions;
 mod returns;
 mod sets;
-mod threads;
-mod torn;
 mod tracked;

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{ffi, fs, io};
 use vhdx_rct::source::{FileSource, LocalStorage, Source, Storage, Version};
-use vhdx_rct::{ByteRange, ChangeQuery, Error, ReturnValue};
+use vhdx_rct::{
+    Baseline, ByteRange, ChangeQuery, Disk, Error, OpenOptions, ReturnValue, VirtualDiskChanges,
+};
 use vhdx_rct_fixtures::history::History;
 use vhdx_rct_fixtures::ranges::{clip, coalesce};
 use vhdx_rct_fixtures::rct::{
@@ -18,12 +20,16 @@ use vhdx_rct_fixtures::rct::{
 use vhdx_rct_fixtures::rng::Rng;
 use vhdx_rct_fixtures::vhdx::{DirtyLog, LogPlan, VhdxBuilder};
 
+fn rct(id: (uuid::Uuid, u32)) -> Baseline {
+    id_text(id.0, id.1).parse().unwrap()
+}
+
 fn since(path: &Path, id: (uuid::Uuid, u32)) -> ChangeQuery {
-    ChangeQuery::new(path).since(id_text(id.0, id.1).parse().unwrap())
+    Disk::open(path).unwrap().changes(rct(id))
 }
 
 #[test]
-fn every_sealed_id_answers_as_the_record_says() {
+fn every_created_id_matches_the_record() {
     let seeds = seeds(40, 320);
     let (mut answers, all) = (0, seeds.end);
     for seed in seeds {
@@ -32,11 +38,11 @@ fn every_sealed_id_answers_as_the_record_says() {
         let leaf = history.files.last().unwrap();
         let mut rng = Rng::new(seed);
         for (id, expected) in &history.sealed {
-            let answer = since(leaf, *id).run().unwrap();
+            let answer = since(leaf, *id).collect().unwrap();
             assert_eq!(answer.ranges, ranges(expected), "seed {seed}, {}", id_text(id.0, id.1));
             let cut = rng.below(history.size + 1);
             for region in [0..cut, cut..history.size] {
-                let part = since(leaf, *id).region(region.clone()).run().unwrap();
+                let part = since(leaf, *id).region(region.clone()).collect().unwrap();
                 let clipped = coalesce(expected.iter().map(|range| clip(range, &region)).collect());
                 assert_eq!(part.ranges, ranges(&clipped), "seed {seed}, {region:?}");
             }
@@ -55,7 +61,7 @@ fn resuming_after_the_range_limit_loses_nothing() {
         for (id, expected) in &history.sealed {
             let (mut joined, mut at) = (Vec::new(), 0);
             while at < history.size {
-                let part = since(leaf, *id).region(at..).max_ranges(2).run().unwrap();
+                let part = since(leaf, *id).region(at..).max_ranges(2).collect().unwrap();
                 joined.extend(part.ranges);
                 at += part.processed_byte_length;
             }
@@ -65,11 +71,11 @@ fn resuming_after_the_range_limit_loses_nothing() {
 }
 
 #[test]
-fn known_ids_are_those_that_were_sealed() {
+fn known_ids_are_the_created_ids() {
     for seed in seeds(40, 320) {
         let folder = tempfile::tempdir().unwrap();
         let history = History::random(folder.path(), seed).unwrap();
-        let known = ChangeQuery::new(history.files.last().unwrap()).known_ids().unwrap();
+        let known = Disk::open(history.files.last().unwrap()).unwrap().known_ids();
         let mut texts: Vec<String> =
             known.iter().flat_map(|ids| ids.ids()).map(|id| id.to_string()).collect();
         let mut expected: Vec<String> =
@@ -89,12 +95,12 @@ fn tracked_disk(folder: &Path, size: u64, table: &RctBuilder) -> PathBuf {
 }
 
 fn refusal(query: ChangeQuery) -> (ReturnValue, Option<u32>, Error) {
-    let error = query.run().unwrap_err();
+    let error = query.collect().unwrap_err();
     (error.return_value(), error.win32_code(), error)
 }
 
 #[test]
-fn tables_that_cannot_be_trusted_are_refused() {
+fn rejects_unreliable_tables() {
     const SIZE: u64 = 100 << 20;
     let folder = tempfile::tempdir().unwrap();
     let mut tracked = Tracked::new(SIZE, 1);
@@ -102,13 +108,13 @@ fn tables_that_cannot_be_trusted_are_refused() {
     tracked.write(5 << 20..6 << 20);
     let disk = tracked_disk(folder.path(), SIZE, &tracked.builder());
     let table = folder.path().join("disk.vhdx.rct");
-    assert_eq!(since(&disk, id).run().unwrap().ranges, ranges(&[5 << 20..6 << 20]));
+    assert_eq!(since(&disk, id).collect().unwrap().ranges, ranges(&[5 << 20..6 << 20]));
 
     // Another size of disk.
     tracked.builder().units(SIZE / (16 << 10) + 1).write(&table).unwrap();
     assert!(matches!(refusal(since(&disk, id)), (ReturnValue::InvalidState, Some(0xC03A001C), _)));
 
-    // An id that nobody sealed: another branch, or a number to come.
+    // An id that was never created: another branch, or a future number.
     tracked.builder().write(&table).unwrap();
     for unknown in [(uuid::Uuid::from_u128(9), id.1), (id.0, id.1 + 1)] {
         let (code, win32, error) = refusal(since(&disk, unknown));
@@ -136,7 +142,7 @@ fn tables_that_cannot_be_trusted_are_refused() {
 }
 
 #[test]
-fn an_unclean_disk_is_refused_unless_allowed() {
+fn rejects_an_unclean_disk_unless_allowed() {
     const SIZE: u64 = 64 << 20;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.vhdx");
@@ -146,7 +152,8 @@ fn an_unclean_disk_is_refused_unless_allowed() {
     tracked.write(0..1);
     tracked.builder().write(folder.path().join("disk.vhdx.rct")).unwrap();
     assert!(matches!(refusal(since(&path, id)), (ReturnValue::InvalidState, Some(0xC03A001C), _)));
-    assert_eq!(since(&path, id).allow_unclean(true).run().unwrap().ranges, ranges(&[0..16 << 10]));
+    let unclean = OpenOptions::new().allow_unclean(true).open(&path).unwrap();
+    assert_eq!(unclean.changes(rct(id)).collect().unwrap().ranges, ranges(&[0..16 << 10]));
 }
 
 /// What one page of numbers covers of the disk.
@@ -191,7 +198,7 @@ fn reads_tables_of_any_checksum_convention() {
         }
         let disk = tracked_disk(folder.path(), size, &table);
         for id in tracked.ids() {
-            let answer = since(&disk, id).threads(2).run();
+            let answer = since(&disk, id).collect();
             let answer =
                 answer.unwrap_or_else(|e| panic!("seed {seed}: {headers:?} {pages:?} {e}"));
             assert_eq!(answer.ranges, ranges(&tracked.changed_since(id)), "seed {seed}");
@@ -234,11 +241,12 @@ fn header_copies_have_one_checksum_convention() {
     let tracked = Tracked::new(SIZE, 1);
     let rare = Convention { at: 0x5C, zeroed: true, until: Until::History, raw: true };
     let rare = Checksum::Any(rare);
-    // The second copy is the newer one, and knows nobody's branch.
+    // The second copy is the newer one, and has an unrelated branch.
     let table = tracked.builder().headers(HeaderPlan::FirstBroken).counter(9);
     let disk = tracked_disk(folder.path(), SIZE, &table);
     let path = folder.path().join("disk.vhdx.rct");
-    let ask = || since(&disk, tracked.current_id()).run();
+    let ask =
+        || -> Result<VirtualDiskChanges, Error> { since(&disk, tracked.current_id()).collect() };
     ask().unwrap();
     fix_checksum(&path, HEADERS[1], rare).unwrap();
     fix_checksum(&path, HEADERS[1], Checksum::At4From8).unwrap();
@@ -266,8 +274,8 @@ struct Counting {
 struct CountingSource(FileSource, Arc<AtomicU64>);
 
 impl Source for CountingSource {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
+    fn size(&self) -> io::Result<u64> {
+        self.0.size()
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
@@ -298,11 +306,12 @@ impl Storage for Counting {
     }
 }
 
-/// Asks with counted reads; gives the ranges and how many bytes of the table were read.
+/// Queries with counted reads; returns the ranges and the number of table bytes read.
 fn counted(disk: &Path, id: (uuid::Uuid, u32), region: Range<u64>) -> (Vec<ByteRange>, u64) {
     let read = Arc::new(AtomicU64::new(0));
     let storage = Arc::new(Counting { read: read.clone() });
-    let answer = since(disk, id).storage(storage).region(region).run().unwrap();
+    let disk = OpenOptions::new().storage(storage).open(disk).unwrap();
+    let answer = disk.changes(rct(id)).region(region).collect().unwrap();
     (answer.ranges, read.load(Ordering::Relaxed))
 }
 
@@ -329,7 +338,7 @@ fn a_query_reads_only_its_part_of_a_large_table() {
     // Uniform chunks cost nothing but their entry.
     let (_, untouched) = counted(&disk, id, TB..TB + GB);
     assert!(untouched < 100 << 10, "{untouched} bytes for an untouched gigabyte");
-    assert_eq!(since(&disk, id).run().unwrap().ranges, ranges(&tracked.changed_since(id)));
+    assert_eq!(since(&disk, id).collect().unwrap().ranges, ranges(&tracked.changed_since(id)));
 }
 
 #[test]
@@ -346,7 +355,7 @@ fn disks_of_several_offset_pages_and_partial_last_chunks() {
         assert_eq!(placement.offset_pages.len(), pages, "{size}");
         let disk = tracked_disk(folder.path(), size, &tracked.builder());
         assert_eq!(
-            since(&disk, id).run().unwrap().ranges,
+            since(&disk, id).collect().unwrap().ranges,
             ranges(&tracked.changed_since(id)),
             "{size}"
         );

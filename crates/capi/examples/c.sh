@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds changes.c against the C interface and runs it: crates/capi/examples/c.sh [DISK LIMIT]
+# Builds changes.c against the C interface and runs it: crates/capi/examples/c.sh [DISK BASELINE]
 # Prints what the tool's `changes --format csv` prints. With MEMCHECK set, under valgrind.
 set -eu
 cd "$(dirname "$0")/../../.."

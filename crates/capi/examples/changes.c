@@ -1,4 +1,4 @@
-/* Lists what changed: changes DISK LIMIT, in the lines of `vhdx-rct changes --format csv`.
+/* Lists what changed: changes DISK BASELINE, in the lines of `vhdx-rct changes --format csv`.
  * examples/c.sh builds it. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -6,7 +6,7 @@
 
 #include "vhdx_rct.h"
 
-/* Small, so that the loop is seen to go on; a real program takes some thousands. */
+/* Small, so that the loop runs more than once; a real program uses some thousands. */
 enum { ROOM = 3 };
 
 static void fail(uint32_t code)
@@ -20,30 +20,30 @@ static void fail(uint32_t code)
 int main(int count, char **arguments)
 {
     if (count != 3) {
-        fprintf(stderr, "usage: %s DISK LIMIT\n", arguments[0]);
+        fprintf(stderr, "usage: %s DISK BASELINE\n", arguments[0]);
         return 2;
     }
-    const char *path = arguments[1], *limit = arguments[2];
+    const char *path = arguments[1], *baseline = arguments[2];
     VhdxRctRange ranges[ROOM];
     VhdxRctDisk disk;
     size_t found = ROOM;
     uint64_t processed, offset = 0;
 
-    /* No bytes: only which disk it is, and how large. */
-    uint32_t code = vhdx_rct_get_virtual_disk_changes(path, limit, NULL, 0, 0, 0, ranges, &found, &processed, &disk);
+    /* No bytes: only the disk and its size. */
+    uint32_t code = vhdx_rct_get_virtual_disk_changes(path, baseline, NULL, 0, 0, 0, ranges, &found, &processed, &disk);
     if (code != 0)
         fail(code);
 
     puts("ByteOffset,ByteLength");
     while (offset < disk.virtual_size) {
         found = ROOM;
-        code = vhdx_rct_get_virtual_disk_changes(path, limit, NULL, offset, disk.virtual_size - offset, 0, ranges,
+        code = vhdx_rct_get_virtual_disk_changes(path, baseline, NULL, offset, disk.virtual_size - offset, 0, ranges,
                                                  &found, &processed, NULL);
         if (code != 0)
             fail(code);
         for (size_t i = 0; i < found; i++)
             printf("%" PRIu64 ",%" PRIu64 "\n", ranges[i].byte_offset, ranges[i].byte_length);
-        /* Always more than 0, also where the buffer was full. */
+        /* Always more than 0, also if the buffer is full. */
         offset += processed;
     }
 

@@ -6,11 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Trust the tracking table of a disk that was not closed cleanly, which may miss what was
-// written last.
+// Accept files that were not closed cleanly where an answer could then lack what was written
+// last.
 #define VHDX_RCT_ALLOW_UNCLEAN 1
 
-// How many bytes an RCT id has as text, with the NUL.
+// The size in bytes of an RCT id as text, including the NUL.
 #define VHDX_RCT_ID_SIZE 51
 
 
@@ -20,14 +20,14 @@
 // | --- | --- | --- |
 // | 0 | [`Completed`](Self::Completed) | the query succeeded |
 // | 4096 | [`JobStarted`](Self::JobStarted) | the parameters were checked and a job runs |
-// | 32768 | [`Failed`](Self::Failed) | I/O error; corrupt or hostile file |
+// | 32768 | [`Failed`](Self::Failed) | I/O error; corrupt or malicious file |
 // | 32769 | [`AccessDenied`](Self::AccessDenied) | the operating system refuses to open or read |
 // | 32770 | [`NotSupported`](Self::NotSupported) | another format, an unknown version, region, item or record |
-// | 32771 | [`StatusUnknown`](Self::StatusUnknown) | a job's worker vanished without a result |
+// | 32771 | [`StatusUnknown`](Self::StatusUnknown) | a job's worker was lost without a result |
 // | 32772 | [`Timeout`](Self::Timeout) | the request's deadline passed |
 // | 32773 | [`InvalidParameter`](Self::InvalidParameter) | malformed id, region outside the disk, range limit 0, unrelated snapshots |
-// | 32774 | [`InUse`](Self::InUse) | sharing violation or lock; the file changed while it was read; creation unfinished |
-// | 32775 | [`InvalidState`](Self::InvalidState) | tracking off, id unknown, table of another size or not closed cleanly, parent changed |
+// | 32774 | [`InUse`](Self::InUse) | sharing violation or lock; the file changed while it was read; its creation is unfinished |
+// | 32775 | [`InvalidState`](Self::InvalidState) | tracking off, id unknown, table of another size, not closed cleanly or contradicted, parent changed or not frozen |
 // | 32776 | [`IncorrectDataType`](Self::IncorrectDataType) | a snapshot id where only an RCT id can be, or the reverse |
 // | 32777 | [`NotAvailable`](Self::NotAvailable) | a parent, or a set's active or snapshot file, cannot be found |
 // | 32778 | [`OutOfMemory`](Self::OutOfMemory) | the request's memory budget would be exceeded |
@@ -78,19 +78,19 @@ typedef uint32_t VhdxRctReturnValue;
 typedef struct VhdxRctRange {
   // The first byte.
   uint64_t byte_offset;
-  // How many bytes; never 0.
+  // The length; never 0.
   uint64_t byte_length;
 } VhdxRctRange;
 
-// Which disk an answer is about.
+// The disk that an answer is about.
 typedef struct VhdxRctDisk {
-  // The virtual disk's id: a GUID, its bytes in the order in which its text has them.
+  // The virtual disk's id: a GUID, its bytes in the order of its text.
   uint8_t virtual_disk_id[16];
-  // The disk's size in bytes.
+  // The virtual disk's size in bytes.
   uint64_t virtual_size;
-  // 512 or 4096 bytes.
+  // The logical sector size in bytes: 512 or 4096.
   uint32_t logical_sector_size;
-  // The smallest change that the answer can tell, in bytes.
+  // The smallest change that the answer can show, in bytes.
   uint32_t granularity;
 } VhdxRctDisk;
 
@@ -98,28 +98,30 @@ typedef struct VhdxRctDisk {
 extern "C" {
 #endif // __cplusplus
 
-// Which byte ranges of a virtual disk changed since `limit_id`?
+// Lists the byte ranges of a virtual disk that changed since a baseline.
 //
-// - `path`: a `.vhdx`, `.avhdx` or `.vhds` file;
-// - `limit_id`: `rctX:...`, a snapshot's GUID, `file:PATH` or `*`;
-// - `target_snapshot_id`: a snapshot of a VHD Set, or NULL for the present state;
-// - `byte_offset`, `byte_length`: the region, inside the disk; a length of 0 is valid and only
-//   tells which disk it is;
-// - `flags`: 0 or `VHDX_RCT_ALLOW_UNCLEAN`;
-// - `ranges`, `range_count`: a buffer, and how many ranges it has room for, at least 1 even
-//   for a region of no bytes; on return, how many were written: sorted, not touching, inside the region;
-// - `processed_byte_length`: how much of the region was dealt with. Less than `byte_length`
-//   only where the buffer was full: ask again at `byte_offset + processed_byte_length`, and
-//   nothing is lost or told twice;
-// - `disk`: which disk it is; may be NULL.
+// - `path`: a `.vhdx`, `.avhdx` or `.vhds` file.
+// - `limit_id`: the baseline: `rctX:...`, a snapshot's GUID, `file:PATH`, `dwg:GUID`, `parent`
+//   or `*`.
+// - `target_snapshot_id`: a snapshot of a VHD Set, or NULL for the active state.
+// - `byte_offset`, `byte_length`: the region, which lies inside the disk. A length of 0 is
+//   valid and fills in only `disk`.
+// - `flags`: 0 or `VHDX_RCT_ALLOW_UNCLEAN`.
+// - `ranges`, `range_count`: a buffer, and how many ranges it has room for: at least 1, even
+//   for a region of length 0. On return, `range_count` is the number of ranges written. They are
+//   sorted, do not touch each other, and lie inside the region.
+// - `processed_byte_length`: how much of the region was processed, in bytes from its start. Less
+//   than `byte_length` only if the buffer is full: ask again from `byte_offset +
+//   processed_byte_length` on, and nothing is lost or repeated.
+// - `disk`: the disk that the answer is about; may be NULL.
 //
-// Gives 0, or the method's return value for the failure; then `range_count` and
-// `processed_byte_length` are 0 and `vhdx_rct_last_error` has the text. What is in `ranges`
-// then means nothing.
+// Returns 0, or the return value of the method for the failure. After a failure `range_count`
+// and `processed_byte_length` are 0, the content of `ranges` is meaningless, and
+// `vhdx_rct_last_error` returns the text.
 //
 // # Safety
-// Each pointer is valid for what it stands for, or NULL, which is an invalid parameter where
-// it is not allowed.
+// Each pointer is valid for its purpose, or NULL, which is an invalid parameter if it is not
+// allowed.
 VhdxRctReturnValue vhdx_rct_get_virtual_disk_changes(const char *path,
                                                      const char *limit_id,
                                                      const char *target_snapshot_id,
@@ -131,31 +133,32 @@ VhdxRctReturnValue vhdx_rct_get_virtual_disk_changes(const char *path,
                                                      uint64_t *processed_byte_length,
                                                      struct VhdxRctDisk *disk);
 
-// The newest RCT id of a disk, to be kept for the next question, as text in `id`; an empty
-// text where the disk is not tracked, or its table may lag behind what was written and
-// `flags` (0 or `VHDX_RCT_ALLOW_UNCLEAN`) do not accept that.
+// Writes the newest RCT id of a disk, to be kept for the next question, as text to `id`. The
+// text is empty if the disk is not tracked, if its tracking table cannot be used, or if the
+// table may lag behind what was written and `flags` (0 or `VHDX_RCT_ALLOW_UNCLEAN`) do not
+// accept that.
 //
-// Gives 0 or a return value, as `vhdx_rct_get_virtual_disk_changes` does.
+// Returns 0 or a return value, as `vhdx_rct_get_virtual_disk_changes` does.
 //
 // # Safety
 // `path` is text or NULL, `id` has room for `VHDX_RCT_ID_SIZE` bytes or is NULL, which is an
 // invalid parameter.
 VhdxRctReturnValue vhdx_rct_newest_id(const char *path, uint32_t flags, char *id);
 
-// The text of the calling thread's last failure, which says what was found where, and what to
-// do next. Writes as much as `size` bytes hold, with a NUL behind it, and gives how many bytes
-// the whole text has, without the NUL. `buffer` may be NULL if `size` is 0.
+// Writes the text of the calling thread's last failure: what was expected, what was found, and
+// what to do next. Writes as much as fits into `size` bytes, followed by a NUL, and returns the
+// length of the whole text in bytes, without the NUL. `buffer` may be NULL if `size` is 0.
 //
 // # Safety
 // `buffer` has room for `size` bytes.
 size_t vhdx_rct_last_error(char *buffer, size_t size);
 
-// The code that Windows' own API has for the calling thread's last failure (`0xC03A....`); 0
-// where there is none.
+// Returns the code that Windows' own API has for the calling thread's last failure
+// (`0xC03A....`); 0 if there is none.
 uint32_t vhdx_rct_last_win32_code(void);
 
-// Does the calling thread's last failure concern change tracking alone? Then it gives 1, these
-// files have no answer since that id, and a full backup (since `*`) is to be made; else 0.
+// Returns 1 if the calling thread's last failure concerns change tracking alone, else 0. If 1,
+// the files have no answer since that id, but a full backup (since `*`) is possible.
 uint32_t vhdx_rct_needs_full_backup(void);
 
 #ifdef __cplusplus

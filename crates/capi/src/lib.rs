@@ -1,8 +1,8 @@
 //! The C interface: the method for backup tools that are not written in Rust, in the style of
 //! Windows' `QueryChangesVirtualDisk`, with buffers that the caller owns.
 //!
-//! The header is `include/vhdx_rct.h`, `examples/changes.c` a program. A static and a shared
-//! library to link with, and a program that does:
+//! The header is `include/vhdx_rct.h`; `examples/changes.c` is a program that uses it. To build
+//! the static and the shared library, and to link a program with the former:
 //!
 //! ```text
 //! cargo build --release -p vhdx-rct-capi
@@ -10,12 +10,12 @@
 //! ```
 //!
 //! The last line is for Linux; `cargo rustc --release -p vhdx-rct-capi -- --print
-//! native-static-libs` prints what a program has to be linked with elsewhere. C is told ranges;
-//! it has no reader of a disk's content.
+//! native-static-libs` prints the libraries that other systems need. The interface returns
+//! ranges; it does not read a disk's content.
 //!
 //! `examples/c.sh` builds and runs the program. Text is NUL-terminated. Paths are bytes as the
 //! operating system has them; on Windows, and everywhere for ids, UTF-8. No function keeps a
-//! pointer, allocates what the caller would have to free, or lets a panic through.
+//! pointer, allocates memory that the caller would have to free, or lets a panic through.
 #![warn(missing_docs)]
 
 use std::cell::RefCell;
@@ -23,13 +23,13 @@ use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::slice;
-use vhdx_rct::{ByteRange, ChangeQuery, DiskIdentity, Error, ErrorKind, Limit, ReturnValue};
+use vhdx_rct::{Baseline, ByteRange, Changes, Error, ErrorKind, OpenOptions, ReturnValue};
 
-/// Trust the tracking table of a disk that was not closed cleanly, which may miss what was
-/// written last.
+/// Accept files that were not closed cleanly where an answer could then lack what was written
+/// last.
 pub const VHDX_RCT_ALLOW_UNCLEAN: u32 = 1;
 
-/// How many bytes an RCT id has as text, with the NUL.
+/// The size in bytes of an RCT id as text, including the NUL.
 pub const VHDX_RCT_ID_SIZE: usize = 51;
 
 /// A changed range of the virtual disk, in bytes.
@@ -38,60 +38,95 @@ pub const VHDX_RCT_ID_SIZE: usize = 51;
 pub struct Range {
     /// The first byte.
     pub byte_offset: u64,
-    /// How many bytes; never 0.
+    /// The length; never 0.
     pub byte_length: u64,
 }
 
-/// Which disk an answer is about.
+/// The disk that an answer is about.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disk {
-    /// The virtual disk's id: a GUID, its bytes in the order in which its text has them.
+    /// The virtual disk's id: a GUID, its bytes in the order of its text.
     pub virtual_disk_id: [u8; 16],
-    /// The disk's size in bytes.
+    /// The virtual disk's size in bytes.
     pub virtual_size: u64,
-    /// 512 or 4096 bytes.
+    /// The logical sector size in bytes: 512 or 4096.
     pub logical_sector_size: u32,
-    /// The smallest change that the answer can tell, in bytes.
+    /// The smallest change that the answer can show, in bytes.
     pub granularity: u32,
 }
 
+/// Why a call failed: an error of the library, or one of this interface.
 struct Failure {
+    return_value: ReturnValue,
     text: String,
     /// Windows' own code, or 0.
-    code: u32,
+    win32_code: u32,
     needs_full_backup: bool,
+}
+
+impl Failure {
+    const NONE: Failure = Failure {
+        return_value: ReturnValue::Completed,
+        text: String::new(),
+        win32_code: 0,
+        needs_full_backup: false,
+    };
+
+    fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+        let return_value = kind.return_value();
+        Failure { return_value, text: text.into(), ..Failure::NONE }
+    }
+
+    fn invalid(text: String) -> Self {
+        Failure::new(ErrorKind::InvalidParameter, text)
+    }
+
+    fn null(name: &str) -> Self {
+        Failure::invalid(format!("expected {name} to be a pointer, found NULL"))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure {
+            return_value: error.return_value(),
+            text: error.to_string(),
+            win32_code: error.win32_code().unwrap_or_default(),
+            needs_full_backup: error.needs_full_backup(),
+        }
+    }
 }
 
 thread_local! {
     /// The last failure of this thread.
-    static LAST: RefCell<Failure> = const {
-        RefCell::new(Failure { text: String::new(), code: 0, needs_full_backup: false })
-    };
+    static LAST: RefCell<Failure> = const { RefCell::new(Failure::NONE) };
 }
 
-/// Which byte ranges of a virtual disk changed since `limit_id`?
+/// Lists the byte ranges of a virtual disk that changed since a baseline.
 ///
-/// - `path`: a `.vhdx`, `.avhdx` or `.vhds` file;
-/// - `limit_id`: `rctX:...`, a snapshot's GUID, `file:PATH` or `*`;
-/// - `target_snapshot_id`: a snapshot of a VHD Set, or NULL for the present state;
-/// - `byte_offset`, `byte_length`: the region, inside the disk; a length of 0 is valid and only
-///   tells which disk it is;
-/// - `flags`: 0 or `VHDX_RCT_ALLOW_UNCLEAN`;
-/// - `ranges`, `range_count`: a buffer, and how many ranges it has room for, at least 1 even
-///   for a region of no bytes; on return, how many were written: sorted, not touching, inside the region;
-/// - `processed_byte_length`: how much of the region was dealt with. Less than `byte_length`
-///   only where the buffer was full: ask again at `byte_offset + processed_byte_length`, and
-///   nothing is lost or told twice;
-/// - `disk`: which disk it is; may be NULL.
+/// - `path`: a `.vhdx`, `.avhdx` or `.vhds` file.
+/// - `limit_id`: the baseline: `rctX:...`, a snapshot's GUID, `file:PATH`, `dwg:GUID`, `parent`
+///   or `*`.
+/// - `target_snapshot_id`: a snapshot of a VHD Set, or NULL for the active state.
+/// - `byte_offset`, `byte_length`: the region, which lies inside the disk. A length of 0 is
+///   valid and fills in only `disk`.
+/// - `flags`: 0 or `VHDX_RCT_ALLOW_UNCLEAN`.
+/// - `ranges`, `range_count`: a buffer, and how many ranges it has room for: at least 1, even
+///   for a region of length 0. On return, `range_count` is the number of ranges written. They are
+///   sorted, do not touch each other, and lie inside the region.
+/// - `processed_byte_length`: how much of the region was processed, in bytes from its start. Less
+///   than `byte_length` only if the buffer is full: ask again from `byte_offset +
+///   processed_byte_length` on, and nothing is lost or repeated.
+/// - `disk`: the disk that the answer is about; may be NULL.
 ///
-/// Gives 0, or the method's return value for the failure; then `range_count` and
-/// `processed_byte_length` are 0 and `vhdx_rct_last_error` has the text. What is in `ranges`
-/// then means nothing.
+/// Returns 0, or the return value of the method for the failure. After a failure `range_count`
+/// and `processed_byte_length` are 0, the content of `ranges` is meaningless, and
+/// `vhdx_rct_last_error` returns the text.
 ///
 /// # Safety
-/// Each pointer is valid for what it stands for, or NULL, which is an invalid parameter where
-/// it is not allowed.
+/// Each pointer is valid for its purpose, or NULL, which is an invalid parameter if it is not
+/// allowed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vhdx_rct_get_virtual_disk_changes(
     path: *const c_char,
@@ -105,49 +140,52 @@ pub unsafe extern "C" fn vhdx_rct_get_virtual_disk_changes(
     processed_byte_length: *mut u64,
     disk: *mut Disk,
 ) -> ReturnValue {
-    // SAFETY: the caller says that these are NULL or may be written to.
+    // SAFETY: the caller guarantees that these are NULL or may be written to.
     let (count, processed) = unsafe { (range_count.as_mut(), processed_byte_length.as_mut()) };
     let (Some(count), Some(processed)) = (count, processed) else {
-        return guarded(|| Err(null("range_count or processed_byte_length")));
+        return guarded(|| Err(Failure::null("range_count and processed_byte_length")));
     };
     let room = std::mem::take(count);
     *processed = 0;
     guarded(|| {
-        // SAFETY: the caller says that texts are NULL or end in NUL.
+        // SAFETY: the caller guarantees that texts are NULL or end in NUL.
         let (path, limit, target) =
             unsafe { (text(path), text(limit_id), text(target_snapshot_id)) };
-        let end = byte_offset.saturating_add(byte_length);
-        let query = query(path, flags)?.since(parse_limit(limit)?).region(byte_offset..end);
-        let query = match target {
-            Some(target) => query.target_id(utf8(target)?)?,
-            None => query,
-        };
-        if ranges.is_null() {
-            return Err(null("ranges"));
+        let (path, mut options) = opening(path, flags)?;
+        let since = baseline(limit)?;
+        if let Some(target) = target {
+            options.target(utf8(target)?.parse()?);
         }
-        let mut changes = query.max_ranges(room).stream()?;
-        let mut told = 0;
+        if ranges.is_null() {
+            return Err(Failure::null("ranges"));
+        }
+        let region = byte_offset..byte_offset.saturating_add(byte_length);
+        let question = options.open(path)?.changes(since).region(region);
+        let mut changes = question.max_ranges(room).ranges()?;
+        let mut written = 0;
         for range in changes.by_ref() {
             let ByteRange { offset, length } = range?;
+            let range = Range { byte_offset: offset, byte_length: length };
             // SAFETY: there are at most `room` ranges, for which the caller has a buffer; it
             // need not have been written to before.
-            unsafe { ranges.add(told).write(Range { byte_offset: offset, byte_length: length }) };
-            told += 1;
+            unsafe { ranges.add(written).write(range) };
+            written += 1;
         }
-        (*count, *processed) = (told, changes.processed_byte_length());
-        // SAFETY: the caller says that it is NULL or may be written to.
+        (*count, *processed) = (written, changes.processed_byte_length());
+        // SAFETY: the caller guarantees that it is NULL or may be written to.
         if let Some(disk) = unsafe { disk.as_mut() } {
-            *disk = changes.disk().into();
+            *disk = Disk::of(&changes);
         }
         Ok(())
     })
 }
 
-/// The newest RCT id of a disk, to be kept for the next question, as text in `id`; an empty
-/// text where the disk is not tracked, or its table may lag behind what was written and
-/// `flags` (0 or `VHDX_RCT_ALLOW_UNCLEAN`) do not accept that.
+/// Writes the newest RCT id of a disk, to be kept for the next question, as text to `id`. The
+/// text is empty if the disk is not tracked, if its tracking table cannot be used, or if the
+/// table may lag behind what was written and `flags` (0 or `VHDX_RCT_ALLOW_UNCLEAN`) do not
+/// accept that.
 ///
-/// Gives 0 or a return value, as `vhdx_rct_get_virtual_disk_changes` does.
+/// Returns 0 or a return value, as `vhdx_rct_get_virtual_disk_changes` does.
 ///
 /// # Safety
 /// `path` is text or NULL, `id` has room for `VHDX_RCT_ID_SIZE` bytes or is NULL, which is an
@@ -160,12 +198,13 @@ pub unsafe extern "C" fn vhdx_rct_newest_id(
 ) -> ReturnValue {
     guarded(|| {
         if id.is_null() {
-            return Err(null("id"));
+            return Err(Failure::null("id"));
         }
-        // SAFETY: the caller says that there is so much room.
+        // SAFETY: the caller guarantees that `id` has this much room.
         unsafe { put("", id, VHDX_RCT_ID_SIZE) };
-        // SAFETY: the caller says that it is NULL or ends in NUL.
-        let newest = query(unsafe { text(path) }, flags)?.newest_id()?;
+        // SAFETY: the caller guarantees that it is NULL or ends in NUL.
+        let (path, options) = opening(unsafe { text(path) }, flags)?;
+        let newest = options.open(path)?.newest_id();
         let newest = newest.map(|newest| newest.to_string()).unwrap_or_default();
         // SAFETY: as above.
         unsafe { put(&newest, id, VHDX_RCT_ID_SIZE) };
@@ -173,9 +212,9 @@ pub unsafe extern "C" fn vhdx_rct_newest_id(
     })
 }
 
-/// The text of the calling thread's last failure, which says what was found where, and what to
-/// do next. Writes as much as `size` bytes hold, with a NUL behind it, and gives how many bytes
-/// the whole text has, without the NUL. `buffer` may be NULL if `size` is 0.
+/// Writes the text of the calling thread's last failure: what was expected, what was found, and
+/// what to do next. Writes as much as fits into `size` bytes, followed by a NUL, and returns the
+/// length of the whole text in bytes, without the NUL. `buffer` may be NULL if `size` is 0.
 ///
 /// # Safety
 /// `buffer` has room for `size` bytes.
@@ -183,78 +222,75 @@ pub unsafe extern "C" fn vhdx_rct_newest_id(
 pub unsafe extern "C" fn vhdx_rct_last_error(buffer: *mut c_char, size: usize) -> usize {
     LAST.with_borrow(|Failure { text, .. }| {
         if !buffer.is_null() {
-            // SAFETY: the caller says so.
+            // SAFETY: the caller guarantees that `buffer` has this much room.
             unsafe { put(text, buffer, size) };
         }
         text.len()
     })
 }
 
-/// The code that Windows' own API has for the calling thread's last failure (`0xC03A....`); 0
-/// where there is none.
+/// Returns the code that Windows' own API has for the calling thread's last failure
+/// (`0xC03A....`); 0 if there is none.
 #[unsafe(no_mangle)]
 pub extern "C" fn vhdx_rct_last_win32_code() -> u32 {
-    LAST.with_borrow(|last| last.code)
+    LAST.with_borrow(|last| last.win32_code)
 }
 
-/// Does the calling thread's last failure concern change tracking alone? Then it gives 1, these
-/// files have no answer since that id, and a full backup (since `*`) is to be made; else 0.
+/// Returns 1 if the calling thread's last failure concerns change tracking alone, else 0. If 1,
+/// the files have no answer since that id, but a full backup (since `*`) is possible.
 #[unsafe(no_mangle)]
 pub extern "C" fn vhdx_rct_needs_full_backup() -> u32 {
     LAST.with_borrow(|last| last.needs_full_backup.into())
 }
 
-/// Runs the work and keeps what went wrong.
-fn guarded(work: impl FnOnce() -> Result<(), Error>) -> ReturnValue {
-    // What a panic leaves behind is the caller's buffers, whose content then means nothing.
+/// Runs the work and keeps its failure for the calling thread.
+fn guarded(work: impl FnOnce() -> Result<(), Failure>) -> ReturnValue {
+    // After a panic the caller's buffers are in any state, which the return value announces.
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        let message = "the query panicked, so nothing is known; please report it";
-        Err(Error::new(ErrorKind::WorkerVanished, message))
+        let text = "the query panicked, so nothing is known; please report it";
+        Err(Failure::new(ErrorKind::WorkerLost, text))
     });
-    match result {
-        Ok(()) => ReturnValue::Completed,
-        Err(error) => {
-            LAST.replace(Failure {
-                text: error.to_string(),
-                code: error.win32_code().unwrap_or_default(),
-                needs_full_backup: error.needs_full_backup(),
-            });
-            error.return_value()
-        }
-    }
+    let Err(failure) = result else { return ReturnValue::Completed };
+    let return_value = failure.return_value;
+    LAST.replace(failure);
+    return_value
 }
 
-fn query(path: Option<&[u8]>, flags: u32) -> Result<ChangeQuery, Error> {
-    let path = native(path.ok_or_else(|| null("path"))?)?;
+/// The disk's path, and how to open it.
+fn opening(path: Option<&[u8]>, flags: u32) -> Result<(PathBuf, OpenOptions), Failure> {
+    let path = native(path.ok_or_else(|| Failure::null("path"))?)?;
     if flags & !VHDX_RCT_ALLOW_UNCLEAN != 0 {
-        return Err(invalid(format!("flags should be 0 or 1 and are {flags:#x}")));
+        return Err(Failure::invalid(format!("expected flags to be 0 or 1, found {flags:#x}")));
     }
-    Ok(ChangeQuery::new(path).allow_unclean(flags & VHDX_RCT_ALLOW_UNCLEAN != 0))
+    let mut options = OpenOptions::new();
+    options.allow_unclean(flags & VHDX_RCT_ALLOW_UNCLEAN != 0);
+    Ok((path, options))
 }
 
-fn parse_limit(text: Option<&[u8]>) -> Result<Limit, Error> {
-    let text = text.ok_or_else(|| null("limit_id"))?;
+fn baseline(text: Option<&[u8]>) -> Result<Baseline, Failure> {
+    let text = text.ok_or_else(|| Failure::null("limit_id"))?;
     match text.strip_prefix(b"file:") {
-        Some(path) => native(path).map(Limit::File),
-        None => utf8(text)?.parse(),
+        Some(path) => native(path).map(Baseline::File),
+        None => Ok(utf8(text)?.parse()?),
     }
 }
 
 /// A path as the operating system has it.
 #[cfg(unix)]
-fn native(path: &[u8]) -> Result<PathBuf, Error> {
+fn native(path: &[u8]) -> Result<PathBuf, Failure> {
     use std::os::unix::ffi::OsStrExt;
     Ok(std::ffi::OsStr::from_bytes(path).into())
 }
 
 #[cfg(not(unix))]
-fn native(path: &[u8]) -> Result<PathBuf, Error> {
+fn native(path: &[u8]) -> Result<PathBuf, Failure> {
     utf8(path).map(PathBuf::from)
 }
 
-fn utf8(text: &[u8]) -> Result<&str, Error> {
-    std::str::from_utf8(text)
-        .map_err(|_| invalid(format!("text should be UTF-8 and is \"{}\"", text.escape_ascii())))
+fn utf8(text: &[u8]) -> Result<&str, Failure> {
+    std::str::from_utf8(text).map_err(|_| {
+        Failure::invalid(format!("expected text in UTF-8, found \"{}\"", text.escape_ascii()))
+    })
 }
 
 /// # Safety
@@ -263,19 +299,19 @@ unsafe fn text<'a>(pointer: *const c_char) -> Option<&'a [u8]> {
     if pointer.is_null() {
         return None;
     }
-    // SAFETY: not NULL, and the caller says the rest.
+    // SAFETY: it is not NULL, and the caller guarantees the rest.
     Some(unsafe { CStr::from_ptr(pointer) }.to_bytes())
 }
 
-/// Writes as much of the text as `size` bytes hold, with a NUL behind it.
+/// Writes as much of the text as fits into `size` bytes, followed by a NUL.
 ///
 /// # Safety
 /// The buffer has room for `size` bytes.
 unsafe fn put(text: &str, buffer: *mut c_char, size: usize) {
-    let Some(most) = size.checked_sub(1) else { return };
-    let whole = |end: &usize| text.is_char_boundary(*end);
-    let length = (0..=most.min(text.len())).rev().find(whole).unwrap_or_default();
-    // SAFETY: the caller says so; zeros make it a buffer that was written to.
+    let Some(room) = size.checked_sub(1) else { return };
+    let is_boundary = |end: &usize| text.is_char_boundary(*end);
+    let length = (0..=room.min(text.len())).rev().find(is_boundary).unwrap_or_default();
+    // SAFETY: the caller guarantees the room; the zeros initialize it.
     let buffer = unsafe {
         buffer.cast::<u8>().write_bytes(0, length + 1);
         slice::from_raw_parts_mut(buffer.cast::<u8>(), length)
@@ -283,21 +319,14 @@ unsafe fn put(text: &str, buffer: *mut c_char, size: usize) {
     buffer.copy_from_slice(&text.as_bytes()[..length]);
 }
 
-fn null(name: &str) -> Error {
-    invalid(format!("{name} should not be NULL"))
-}
-
-fn invalid(message: String) -> Error {
-    Error::new(ErrorKind::InvalidParameter, message)
-}
-
-impl From<DiskIdentity> for Disk {
-    fn from(disk: DiskIdentity) -> Self {
+impl Disk {
+    fn of(changes: &Changes) -> Self {
+        let identity = changes.disk().identity();
         Disk {
-            virtual_disk_id: disk.virtual_disk_id.into_bytes(),
-            virtual_size: disk.virtual_size,
-            logical_sector_size: disk.logical_sector_size,
-            granularity: disk.granularity,
+            virtual_disk_id: identity.virtual_disk_id.into_bytes(),
+            virtual_size: identity.virtual_size,
+            logical_sector_size: identity.logical_sector_size,
+            granularity: changes.granularity(),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The C interface, called as C calls it.
+//! Calls the C interface as a C program does.
 
 use std::ffi::{CString, c_char};
 use std::path::Path;
 use std::ptr::null;
-use vhdx_rct::{ByteRange, ChangeQuery, Limit, ReturnValue};
+use vhdx_rct::{Baseline, ByteRange, ReturnValue, VirtualDiskChanges};
 use vhdx_rct_capi::{
     Disk, Range, VHDX_RCT_ALLOW_UNCLEAN, VHDX_RCT_ID_SIZE, vhdx_rct_get_virtual_disk_changes,
     vhdx_rct_last_error, vhdx_rct_last_win32_code, vhdx_rct_needs_full_backup, vhdx_rct_newest_id,
@@ -17,7 +17,12 @@ fn testdata(name: &str) -> String {
     vhdx_rct_fixtures::testdata::directory().join(name).to_str().unwrap().to_owned()
 }
 
-/// What a call gave.
+/// Returns the library's own answer.
+fn whole_answer(path: &str, since: Baseline) -> VirtualDiskChanges {
+    vhdx_rct::Disk::open(path).unwrap().changes(since).collect().unwrap()
+}
+
+/// The results of a call.
 #[derive(Debug, PartialEq)]
 struct Answer {
     code: ReturnValue,
@@ -26,7 +31,7 @@ struct Answer {
     disk: Option<Disk>,
 }
 
-/// Calls with a buffer of `room` ranges, behind which nothing may be written.
+/// Calls with a buffer of `room` ranges and checks that nothing is written after it.
 fn ask(path: &[u8], limit: &[u8], target: Option<&str>, region: (u64, u64), room: usize) -> Answer {
     const NEVER: Range = Range { byte_offset: 0xAAAA, byte_length: 0xBBBB };
     let (path, limit) = (CString::new(path).unwrap(), CString::new(limit).unwrap());
@@ -36,7 +41,7 @@ fn ask(path: &[u8], limit: &[u8], target: Option<&str>, region: (u64, u64), room
     let mut disk = None;
     let mut place =
         Disk { virtual_disk_id: [0; 16], virtual_size: 0, logical_sector_size: 0, granularity: 0 };
-    // SAFETY: texts end in NUL, and the buffers have the room that is told.
+    // SAFETY: texts end in NUL, and the buffers have the room that is passed.
     let code = unsafe {
         vhdx_rct_get_virtual_disk_changes(
             path.as_ptr(),
@@ -55,7 +60,7 @@ fn ask(path: &[u8], limit: &[u8], target: Option<&str>, region: (u64, u64), room
         disk = Some(place);
     }
     assert!(count <= room);
-    assert!(ranges[room..].iter().all(|range| *range == NEVER), "written behind the buffer");
+    assert!(ranges[room..].iter().all(|range| *range == NEVER), "written past the buffer");
     let found = ranges[..count]
         .iter()
         .map(|range| ByteRange { offset: range.byte_offset, length: range.byte_length });
@@ -66,19 +71,18 @@ fn last_error() -> String {
     // SAFETY: no buffer, no room.
     let length = unsafe { vhdx_rct_last_error(std::ptr::null_mut(), 0) };
     let mut text = vec![0_u8; length + 1];
-    // SAFETY: so much room there is.
+    // SAFETY: the buffer has this much room.
     unsafe { vhdx_rct_last_error(text.as_mut_ptr().cast::<c_char>(), text.len()) };
     assert_eq!(text.pop(), Some(0));
     String::from_utf8(text).unwrap()
 }
 
 #[test]
-fn pieces_make_the_answer() {
+fn partial_answers_add_up_to_the_whole() {
     let child = testdata("child.avhdx");
     let mut random = Rng::new(8);
     for limit in [ID.to_owned(), "*".into(), format!("file:{}", testdata("base.vhdx"))] {
-        let query = ChangeQuery::new(&child).since(limit.parse().unwrap());
-        let whole = query.run().unwrap();
+        let whole = whole_answer(&child, limit.parse().unwrap());
         assert!(!whole.ranges.is_empty());
         for _ in 0..20 {
             let (mut at, mut found) = (0, Vec::<ByteRange>::new());
@@ -92,7 +96,7 @@ fn pieces_make_the_answer() {
                 let disk = part.disk.unwrap();
                 assert_eq!(disk.virtual_disk_id, *whole.disk.virtual_disk_id.as_bytes());
                 assert_eq!((disk.virtual_size, disk.logical_sector_size), (SIZE, 512));
-                assert_eq!(disk.granularity, whole.disk.granularity);
+                assert_eq!(disk.granularity, whole.granularity);
                 at += part.processed;
                 for range in part.ranges {
                     match found.last_mut() {
@@ -107,7 +111,7 @@ fn pieces_make_the_answer() {
 }
 
 #[test]
-fn failures_have_their_codes_and_texts() {
+fn returns_codes_and_texts_of_failures() {
     let child = testdata("child.avhdx");
     let path = child.as_bytes();
     type Case<'a> = (&'a [u8], &'a [u8], Option<&'a str>, (u64, u64), usize, ReturnValue, u32);
@@ -131,14 +135,14 @@ fn failures_have_their_codes_and_texts() {
     let unknown = ID.replace("e6fd24a8", "e6fd24a9");
     let answer = ask(path, unknown.as_bytes(), None, (0, SIZE), 1);
     assert_eq!((answer.code, vhdx_rct_needs_full_backup()), (ReturnValue::InvalidState, 1));
-    // Each thread has its own.
+    // Each thread has its own last failure.
     let here = last_error();
     std::thread::spawn(|| assert_eq!(last_error(), "")).join().unwrap();
     assert_eq!(last_error(), here);
 }
 
 #[test]
-fn null_is_refused_where_it_is_not_allowed() {
+fn rejects_null_pointers() {
     let path = CString::new(testdata("child.avhdx")).unwrap();
     let limit = CString::new("*").unwrap();
     for missing in 0..6 {
@@ -146,7 +150,7 @@ fn null_is_refused_where_it_is_not_allowed() {
         let mut ranges = [Range { byte_offset: 0, byte_length: 0 }; 2];
         let (mut count, mut processed) = (ranges.len(), 7);
         let pick = |index, pointer| if index == missing { std::ptr::null_mut() } else { pointer };
-        // SAFETY: everything is NULL or as large as told.
+        // SAFETY: every pointer is NULL or has the room that is passed.
         let code = unsafe {
             vhdx_rct_get_virtual_disk_changes(
                 pointer(0, &path),
@@ -166,21 +170,21 @@ fn null_is_refused_where_it_is_not_allowed() {
             continue;
         }
         assert_eq!(code, ReturnValue::InvalidParameter, "argument {missing}");
-        assert!(last_error().contains("should not be NULL"), "{}", last_error());
+        assert!(last_error().contains("to be a pointer, found NULL"), "{}", last_error());
     }
 }
 
 #[test]
-fn the_text_of_an_error_is_cut_between_characters() {
+fn cuts_error_text_at_a_character_boundary() {
     ask(testdata("child.avhdx").as_bytes(), "größer".as_bytes(), None, (0, 0), 1);
     let whole = last_error();
     assert!(whole.contains('ö'), "{whole}");
     for size in 0..whole.len() + 4 {
         let mut buffer = vec![0xEE_u8; size + 2];
-        // SAFETY: there is more room than is told.
+        // SAFETY: the buffer has more room than is passed.
         let length = unsafe { vhdx_rct_last_error(buffer.as_mut_ptr().cast(), size) };
         assert_eq!(length, whole.len());
-        assert_eq!(buffer[size..], [0xEE, 0xEE], "written behind the buffer of {size}");
+        assert_eq!(buffer[size..], [0xEE, 0xEE], "written past the buffer of {size}");
         if size > 0 {
             let end = buffer.iter().position(|&byte| byte == 0).expect("a NUL");
             let text = std::str::from_utf8(&buffer[..end]).expect("whole characters");
@@ -189,19 +193,20 @@ fn the_text_of_an_error_is_cut_between_characters() {
     }
 }
 
+fn newest(path: &str, flags: u32) -> (ReturnValue, String) {
+    let path = CString::new(path).unwrap();
+    let mut id = [0x55_u8; VHDX_RCT_ID_SIZE];
+    // SAFETY: the text ends in NUL, and the buffer has the room.
+    let code = unsafe { vhdx_rct_newest_id(path.as_ptr(), flags, id.as_mut_ptr().cast()) };
+    let end = id.iter().position(|&byte| byte == 0).unwrap();
+    (code, String::from_utf8(id[..end].to_vec()).unwrap())
+}
+
 #[test]
-fn the_newest_id_is_told() {
-    let newest = |path: &str, flags| {
-        let path = CString::new(path).unwrap();
-        let mut id = [0x55_u8; VHDX_RCT_ID_SIZE];
-        // SAFETY: the text ends in NUL, and the buffer has the room.
-        let code = unsafe { vhdx_rct_newest_id(path.as_ptr(), flags, id.as_mut_ptr().cast()) };
-        let end = id.iter().position(|&byte| byte == 0).unwrap();
-        (code, String::from_utf8(id[..end].to_vec()).unwrap())
-    };
+fn returns_newest_id() {
     assert_eq!(newest(&testdata("child.avhdx"), 0), (ReturnValue::Completed, ID.into()));
     let untracked = newest(&testdata("base.vhdx"), VHDX_RCT_ALLOW_UNCLEAN);
-    let known = ChangeQuery::new(testdata("base.vhdx")).newest_id().unwrap();
+    let known = vhdx_rct::Disk::open(testdata("base.vhdx")).unwrap().newest_id();
     assert_eq!(
         untracked,
         (ReturnValue::Completed, known.map_or(String::new(), |id| id.to_string()))
@@ -211,29 +216,45 @@ fn the_newest_id_is_told() {
     assert!(last_error().contains("flags"), "{}", last_error());
 }
 
+/// A damaged table has no id to keep, and a query that needs it requires a full backup.
+#[test]
+fn returns_no_newest_id_of_a_damaged_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = directory.path().join("base.vhdx").to_str().unwrap().to_owned();
+    for name in ["base.vhdx", "base.vhdx.rct"] {
+        std::fs::copy(testdata(name), directory.path().join(name)).unwrap();
+    }
+    let (code, id) = newest(&disk, 0);
+    assert!(code == ReturnValue::Completed && id.len() == VHDX_RCT_ID_SIZE - 1, "{id}");
+    let table = format!("{disk}.rct");
+    std::fs::write(&table, vec![0; std::fs::read(&table).unwrap().len()]).unwrap();
+    assert_eq!(newest(&disk, 0), (ReturnValue::Completed, String::new()));
+    let answer = ask(disk.as_bytes(), id.as_bytes(), None, (0, 0), 1);
+    assert_ne!(answer.code, ReturnValue::Completed);
+    assert_eq!(vhdx_rct_needs_full_backup(), 1, "{}", last_error());
+}
+
 #[cfg(unix)]
 #[test]
-fn paths_need_not_be_utf8() {
+fn accepts_paths_that_are_not_utf8() {
     use std::os::unix::ffi::OsStrExt;
-    let folder = tempfile::tempdir().unwrap();
-    let name = |bytes: &[u8]| folder.path().join(std::ffi::OsStr::from_bytes(bytes));
+    let directory = tempfile::tempdir().unwrap();
+    let name = |bytes: &[u8]| directory.path().join(std::ffi::OsStr::from_bytes(bytes));
     for (from, to) in [("child.avhdx", b"ch\xFFld.avhdx".as_slice()), ("base.vhdx", b"base.vhdx")] {
         std::fs::copy(testdata(from), name(to)).unwrap();
     }
-    let (child, base) = (name(b"ch\xFFld.avhdx"), folder.path().join("base.vhdx"));
+    let (child, base) = (name(b"ch\xFFld.avhdx"), directory.path().join("base.vhdx"));
     let limit = [b"file:".as_slice(), base.as_os_str().as_bytes()].concat();
     let answer = ask(child.as_os_str().as_bytes(), &limit, None, (0, SIZE), 100);
     assert_eq!(answer.code, ReturnValue::Completed, "{}", last_error());
-    let right = ChangeQuery::new(testdata("child.avhdx"))
-        .since(Limit::File(testdata("base.vhdx").into()))
-        .run()
-        .unwrap();
+    let since = Baseline::File(testdata("base.vhdx").into());
+    let right = whole_answer(&testdata("child.avhdx"), since);
     assert_eq!(answer.ranges, right.ranges);
 }
 
-/// The numbers that the header's maker does not write.
+/// cbindgen does not write these.
 #[test]
-fn the_header_has_the_constants() {
+fn header_has_the_constants() {
     let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/vhdx_rct.h");
     let header = std::fs::read_to_string(header).unwrap();
     for (name, value) in [

@@ -1,12 +1,15 @@
 //! The command line.
 
 use crate::failure::Failure;
+use crate::number::{count, number, positive_count, seconds};
 use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
-/// Which byte ranges of a Hyper-V virtual disk changed since X? Answered from the files alone,
-/// without Hyper-V. No image is ever written to.
+/// Lists which byte ranges of a Hyper-V virtual disk changed since a baseline, from the files
+/// alone, without Hyper-V. It never writes to an image.
 #[derive(Parser)]
 #[command(name = "vhdx-rct", version, about, max_term_width = 100)]
 pub struct Args {
@@ -24,77 +27,101 @@ pub enum Command {
     Sync(SyncArgs),
     /// Draw a picture of what changed
     Map(MapArgs),
-    /// Show the raw structures of a .rct or .vhds file, or check a host's sample, for format research
+    /// Show the raw structures of a .rct or .vhds file, for format research
     Inspect(InspectArgs),
     /// Print a completion script for a shell
     Completions {
-        /// Which shell
+        /// The shell
         shell: clap_complete::Shell,
     },
     /// Print the manual page
     Man,
 }
 
-/// A question about a disk; what `changes` and its like have in common.
+impl Command {
+    /// Whether the command's output, and so its failure, is JSON.
+    pub fn is_json(&self) -> bool {
+        match self {
+            Command::Changes(args) => args.format == Format::Json,
+            Command::Info(args) => args.format == TextFormat::Json,
+            Command::Inspect(args) => args.format == TextFormat::Json,
+            _ => false,
+        }
+    }
+}
+
+/// Where a disk's files may be found.
+#[derive(Group)]
+pub struct Files {
+    /// The snapshots of a VHD Set: the output of
+    /// Get-VHDSnapshot -Path x.vhds -GetParentPaths | ConvertTo-Json
+    #[arg(long, value_name = "FILE")]
+    pub snapshots: Option<PathBuf>,
+    /// Look for parents, and for the files of a set, in this directory too (may be repeated)
+    #[arg(long, value_name = "DIR")]
+    pub search_path: Vec<PathBuf>,
+    /// Open no file outside this directory but the disk itself (may be repeated)
+    #[arg(long, value_name = "DIR")]
+    pub confine_to: Vec<PathBuf>,
+}
+
+/// A question about a disk, as all commands ask it.
 #[derive(Group)]
 pub struct Question {
     /// The disk: a .vhdx, .avhdx or .vhds file
     pub disk: PathBuf,
     /// The baseline: an RCT id (rctX:...), a snapshot's GUID (VHD Sets), file:PATH or dwg:GUID (a
-    /// file of the chain by its path or DataWriteGuid: what was written above it), parent (what the
-    /// disk's own file holds), or * (everything that a full backup must read)
-    #[arg(long, value_name = "LIMIT")]
+    /// file of the chain by its path or its DataWriteGuid: what the files above it hold), parent
+    /// (what the disk's own file holds), or * (everything that a full backup must read)
+    #[arg(long, value_name = "BASELINE")]
     pub since: String,
     /// Trust the tracking table of a disk that was not closed cleanly, and accept a parent whose
     /// log is in use
     #[arg(long)]
     pub allow_unclean: bool,
-    /// What PowerShell told of a VHD Set's snapshots:
-    /// Get-VHDSnapshot -Path x.vhds -GetParentPaths | ConvertTo-Json
-    #[arg(long, value_name = "FILE")]
-    pub snapshots: Option<PathBuf>,
-    /// Look for parents in this folder too (may be given several times)
-    #[arg(long, value_name = "DIR")]
-    pub search_path: Vec<PathBuf>,
+    #[command(flatten)]
+    pub files: Files,
 }
 
 #[derive(Group)]
 pub struct ChangesArgs {
     #[command(flatten)]
     pub question: Question,
-    /// The snapshot to compare with the baseline, instead of the present state (VHD Sets only)
+    /// The snapshot to compare with the baseline, instead of the present state (VHD Sets)
     #[arg(long, value_name = "ID")]
     pub target: Option<String>,
-    /// Where the region asked about begins, in bytes; K, M, G, T are binary
-    #[arg(long, value_name = "N", default_value = "0", value_parser = size)]
+    /// Where the region begins, in bytes. Every N takes the units K, M, G, T, KiB, MiB, GiB and
+    /// TiB, all binary, and hexadecimal after 0x
+    #[arg(long, value_name = "N", default_value = "0", value_parser = number)]
     pub offset: u64,
-    /// How long the region is [default: to the disk's end]
-    #[arg(long, value_name = "N", value_parser = size)]
+    /// The length of the region [default: to the end of the disk]
+    #[arg(long, value_name = "N", value_parser = number)]
     pub length: Option<u64>,
-    /// List at most so many ranges; ProcessedByteLength tells where to go on
-    #[arg(long, value_name = "N")]
-    pub max_ranges: Option<usize>,
-    /// How to write the answer
-    #[arg(long, value_enum, default_value = "table")]
-    pub format: Format,
-    /// Table: bytes instead of human sizes
+    /// List at most N ranges. If there are more, json and table show where to continue; with the
+    /// other formats the exit status is 1
+    #[arg(long, value_name = "N", value_parser = positive_count)]
+    pub max_ranges: Option<NonZeroUsize>,
+    /// Table: only the N widest ranges, widest first
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub widest: Option<usize>,
+    /// Table: sizes in bytes, without units
     #[arg(long)]
     pub bytes: bool,
-    /// Table: only the N widest ranges, widest first
-    #[arg(long, value_name = "N")]
-    pub widest: Option<usize>,
-    /// Give up after so many seconds
+    /// The format of the answer
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: Format,
+    /// Give up after this time
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub timeout: Option<std::time::Duration>,
+    pub timeout: Option<Duration>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people
     Table,
-    /// One object with the method's own names; failures too are told there
+    /// One object with the method's own names, for failures too
     Json,
-    /// One object a line, streamed
+    /// One object per line, streamed
     Jsonl,
     /// Offset and length, streamed
     Csv,
@@ -106,31 +133,28 @@ pub enum Format {
 pub struct InfoArgs {
     /// A .vhdx, .avhdx, .vhds or .rct file
     pub file: PathBuf,
-    /// How to write the answer
+    /// The format of the answer
     #[arg(long, value_enum, default_value = "text")]
     pub format: TextFormat,
-    /// Walk every structure: every table entry, blocks used twice, every checksum
+    /// Check every structure: every table entry, blocks in use twice, every checksum. The exit
+    /// status is 1 if something is wrong
     #[arg(long)]
     pub check: bool,
-    /// What PowerShell told of a VHD Set's snapshots
-    #[arg(long, value_name = "FILE")]
-    pub snapshots: Option<PathBuf>,
-    /// Look for parents in this folder too (may be given several times)
-    #[arg(long, value_name = "DIR")]
-    pub search_path: Vec<PathBuf>,
+    #[command(flatten)]
+    pub files: Files,
 }
 
 #[derive(Group)]
 pub struct SyncArgs {
     #[command(flatten)]
     pub question: Question,
-    /// The raw copy; with --since '*' it is made from nothing
+    /// The raw copy; with --since '*' it is created
     #[arg(long, value_name = "RAW")]
     pub to: PathBuf,
-    /// Only say how much would be read
+    /// Only print how much would be read
     #[arg(long)]
     pub dry_run: bool,
-    /// Make the copy larger where the disk grew
+    /// Make the copy larger if the disk grew
     #[arg(long)]
     pub grow: bool,
 }
@@ -147,14 +171,8 @@ pub struct MapArgs {
 #[derive(Group)]
 pub struct InspectArgs {
     /// A .rct or .vhds file
-    #[arg(required_unless_present = "sample")]
-    pub file: Option<PathBuf>,
-    /// Instead of showing a file: hold what is known of the formats against the sample of a
-    /// Hyper-V host in this folder, or against each of those in it; exit status 1 where a fact
-    /// is contradicted
-    #[arg(long, value_name = "DIR", conflicts_with = "file")]
-    pub sample: Option<PathBuf>,
-    /// How to write the answer
+    pub file: PathBuf,
+    /// The format of the answer
     #[arg(long, value_enum, default_value = "text")]
     pub format: TextFormat,
 }
@@ -165,14 +183,14 @@ pub enum TextFormat {
     Json,
 }
 
-/// The completion script, from the same definitions as the command line.
+/// Prints the completion script, from the same definitions as the command line.
 pub fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "vhdx-rct", &mut script);
     Ok(io::stdout().write_all(&script)?)
 }
 
-/// The manual page: the tool's own, and a section for each command.
+/// Prints the manual page: the tool's own, and a section for each command.
 pub fn man() -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let mut command = Args::command();
@@ -185,26 +203,4 @@ pub fn man() -> Result<(), Failure> {
         page.render_options_section(&mut out)?;
     }
     Ok(())
-}
-
-/// A number of bytes: digits, then at most one of K, M, G, T.
-fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(['K', 'M', 'G', 'T', 'k', 'm', 'g', 't']);
-    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
-        "" => 0,
-        "K" => 10,
-        "M" => 20,
-        "G" => 30,
-        "T" => 40,
-        _ => return Err("should be a number with at most one of K, M, G, T behind it".into()),
-    };
-    let number: u64 =
-        digits.parse().map_err(|_| "should be a whole number, such as 4096 or 64K".to_string())?;
-    number.checked_mul(1 << shift).ok_or_else(|| "should be below 16 exabytes".into())
-}
-
-/// A duration in seconds; fractions are welcome.
-fn seconds(text: &str) -> Result<std::time::Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "should be a number of seconds".to_string())?;
-    std::time::Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

@@ -1,41 +1,142 @@
-//! How a failure reaches the user: one line on standard error.
+//! How a command ends without success.
 
-use crate::text::plain;
-use std::io;
-use vhdx_rct::Error;
+use crate::text::{plain, plain_json};
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use vhdx_rct::{Error, ReturnValue};
 
+/// Why a command ends without success.
 pub enum Failure {
-    /// The library refused; already told on standard output where that was asked for.
-    Query { error: Error, told: bool },
-    /// The tool itself refuses.
-    Refused(String),
-    /// Writing the answer failed.
+    /// The question was not answered.
+    Refused(Refusal),
+    /// The answer could not be written.
     Output(io::Error),
-    /// A command has told all there is to tell, and its answer is no.
-    Told,
+    /// The answer is written, and it is a bad one: the exit status repeats that.
+    Verdict,
 }
 
+/// Why a question was not answered; in JSON, as this object.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Refusal {
+    #[serde(skip)]
+    status: u8,
+    return_value: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    win32_error: Option<String>,
+    message: String,
+    needs_full_backup: bool,
+}
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
 impl Failure {
-    pub fn report(&self) {
-        match self {
-            Failure::Query { told: true, .. } | Failure::Told => {}
-            Failure::Query { error, .. } => match error.win32_code() {
-                Some(win32) => {
-                    eprintln!("error {} ({win32:#010X}): {error}", error.return_value().code())
-                }
-                None => eprintln!("error {}: {error}", error.return_value().code()),
-            },
-            Failure::Refused(message) => eprintln!("error 32775: {}", plain(message)),
-            Failure::Output(error) => {
-                eprintln!("error 32768: the output cannot be written: {error}")
-            }
+    /// Creates a failure that the library does not know of.
+    pub fn new(value: ReturnValue, message: impl Into<String>) -> Self {
+        Failure::Refused(Refusal {
+            status: FAILED,
+            return_value: value.code(),
+            win32_error: None,
+            message: message.into(),
+            needs_full_backup: false,
+        })
+    }
+
+    /// Creates a failure of the tool about a file.
+    pub fn about(path: &Path, value: ReturnValue, message: &str) -> Self {
+        Failure::new(value, format!("{}: {message}", path.display()))
+    }
+
+    /// Creates a failure for a file that cannot be read.
+    pub fn unreadable(path: &Path, cause: &io::Error) -> Self {
+        Failure::io(path, "read", cause)
+    }
+
+    /// Creates a failure for a file that cannot be written.
+    pub fn unwritable(path: &Path, cause: &io::Error) -> Self {
+        Failure::io(path, "written", cause)
+    }
+
+    fn io(path: &Path, what: &str, cause: &io::Error) -> Self {
+        let value = match cause.kind() {
+            io::ErrorKind::NotFound => ReturnValue::FileNotFound,
+            io::ErrorKind::PermissionDenied => ReturnValue::AccessDenied,
+            _ => ReturnValue::Failed,
+        };
+        Failure::about(path, value, &format!("cannot be {what}: {cause}"))
+    }
+
+    /// Creates a failure for a command line that cannot be understood.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Failure::new(ReturnValue::InvalidParameter, message).with_status(USAGE)
+    }
+
+    /// Creates a failure for text of the command line that the library cannot parse.
+    pub fn malformed(option: &str, error: Error) -> Self {
+        Failure::from(error).with_status(USAGE).with_place(option)
+    }
+
+    /// Names the place to which the message belongs.
+    pub fn with_place(mut self, place: &str) -> Self {
+        if let Failure::Refused(refusal) = &mut self {
+            refusal.message = format!("{place}: {}", refusal.message);
         }
+        self
+    }
+
+    fn with_status(mut self, status: u8) -> Self {
+        if let Failure::Refused(refusal) = &mut self {
+            refusal.status = status;
+        }
+        self
+    }
+
+    /// Reports the failure, as an object on standard output or as a line on standard error, and
+    /// returns the exit status.
+    pub fn report(&self, as_json: bool) -> ExitCode {
+        let (mut out, mut err) = (io::stdout(), io::stderr());
+        // If the failure cannot be written either, the exit status is all that is left.
+        let status = match self {
+            Failure::Refused(refusal) => {
+                let _ = match serde_json::to_string(refusal) {
+                    Ok(object) if as_json => writeln!(out, "{}", plain_json(object)),
+                    _ => writeln!(err, "{}", refusal.line()),
+                };
+                refusal.status
+            }
+            // The program that read the output has closed it: nothing failed.
+            Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Failure::Output(error) => {
+                let code = ReturnValue::Failed.code();
+                let _ =
+                    writeln!(err, "vhdx-rct: error {code}: the output cannot be written: {error}");
+                FAILED
+            }
+            Failure::Verdict => FAILED,
+        };
+        ExitCode::from(status)
+    }
+}
+
+impl Refusal {
+    fn line(&self) -> String {
+        let code = self.win32_error.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
+        format!("vhdx-rct: error {}{code}: {}", self.return_value, plain(&self.message))
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Failure::Query { error, told: false }
+        Failure::Refused(Refusal {
+            status: FAILED,
+            return_value: error.return_value().code(),
+            win32_error: error.win32_code().map(|code| format!("{code:#010X}")),
+            message: error.to_string(),
+            needs_full_backup: error.needs_full_backup(),
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The command-line tool. It says what the library says; all logic is there.
+//! The command-line tool. It prints what the library finds.
 
 mod args;
 mod changes;
@@ -6,33 +6,32 @@ mod failure;
 mod info;
 mod inspect;
 mod map;
+mod number;
+mod question;
 mod sync;
 mod text;
+mod usage;
+mod warning;
 
-use args::{Args, Command};
-use clap::Parser;
-use failure::Failure;
+use args::Command;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let result = match Args::parse().command {
-        Command::Changes(args) => changes::run(&args),
-        Command::Info(args) => info::run(&args),
-        Command::Sync(args) => sync::run(&args),
-        Command::Map(args) => map::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Completions { shell } => args::completions(shell),
+    let command = match usage::parse() {
+        Ok(args) => args.command,
+        Err(status) => return status,
+    };
+    let result = match &command {
+        Command::Changes(args) => changes::run(args),
+        Command::Info(args) => info::run(args),
+        Command::Sync(args) => sync::run(args),
+        Command::Map(args) => map::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Completions { shell } => args::completions(*shell),
         Command::Man => args::man(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read our output has had enough: nothing failed.
-        Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-            ExitCode::SUCCESS
-        }
-        Err(failure) => {
-            failure.report();
-            ExitCode::FAILURE
-        }
+        Err(failure) => failure.report(command.is_json()),
     }
 }

@@ -1,64 +1,64 @@
 //! `map`: a picture of the disk with what changed, by density.
 
 use crate::args::MapArgs;
-use crate::changes::query;
 use crate::failure::Failure;
 use crate::text::{count, first_bytes, human, percent};
+use crate::warning;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::path::Path;
-use vhdx_rct::ByteRange;
+use vhdx_rct::{ByteRange, ReturnValue};
 
-/// The disk is drawn in rows of cells, read like a text.
+/// The disk is drawn in rows of cells, read like text.
 const COLUMNS: u64 = 128;
 const ROWS: u64 = 16;
-/// A cell's side, and the gap behind it, in pixels.
+/// A cell's side, and its distance from the next one, in pixels.
 const CELL: u64 = 7;
 const PITCH: u64 = 8;
 const LEFT: u64 = 84;
 const TOP: u64 = 64;
 
-/// The densities that are told apart: the share of a cell's bytes, and what the legend says.
+/// The steps of density: an upper bound of the share of a cell's bytes, and its text in the legend.
 const STEPS: [(f64, &str); 4] =
     [(0.01, "below 1 %"), (0.1, "below 10 %"), (0.5, "below 50 %"), (1.1, "50 % or more")];
 
 pub fn run(args: &MapArgs) -> Result<(), Failure> {
-    may_be_written(&args.output)?;
-    let changes = query(&args.question)?.stream()?;
-    let disk = changes.disk();
-    let mut map = Map::new(disk.virtual_size, u64::from(disk.logical_sector_size));
-    for range in changes {
+    let (disk, since) = args.question.open(|_| ())?;
+    verify_output(&args.output)?;
+    let identity = disk.identity();
+    let mut map = Map::new(identity.virtual_size, u64::from(identity.logical_sector_size));
+    let mut changes = disk.changes(since).ranges()?;
+    for range in changes.by_ref() {
         map.add(range?);
     }
     let name = args.question.disk.file_name().unwrap_or_default().to_string_lossy();
     let svg = map.svg(&name, &args.question.since);
-    fs::write(&args.output, svg)
-        .map_err(|cause| refused(&args.output, &format!("cannot be written: {cause}")))
+    fs::write(&args.output, svg).map_err(|cause| Failure::unwritable(&args.output, &cause))?;
+    Ok(warning::print(changes.warnings())?)
 }
 
-/// Only a picture is written over: a disk or a tracking table named by mistake stays.
-fn may_be_written(output: &Path) -> Result<(), Failure> {
-    let look = || {
-        // A pipe would have to be waited for.
+/// Fails unless the output is a picture or does not exist: a disk or a tracking table that is
+/// named by mistake is kept.
+fn verify_output(output: &Path) -> Result<(), Failure> {
+    let is_picture = || {
+        // Opening a pipe would block.
         if !fs::metadata(output)?.is_file() {
             return Ok(false);
         }
         let start = first_bytes(output)?;
         Ok(start.is_empty() || start.starts_with(b"<svg"))
     };
-    match look() {
+    match is_picture() {
         Ok(true) => return Ok(()),
         Ok(false) => {}
         Err(cause) if io::Error::kind(&cause) == io::ErrorKind::NotFound => return Ok(()),
-        Err(cause) => return Err(refused(output, &format!("cannot be looked at: {cause}"))),
+        Err(cause) => return Err(Failure::unreadable(output, &cause)),
     }
-    Err(refused(output, "this file is no picture and is not written over; name another one"))
-}
-
-fn refused(path: &Path, message: &str) -> Failure {
-    Failure::Refused(format!("{}: {message}", path.display()))
+    let message = "expected an SVG picture or a new file, found another file, which is not overwritten; name \
+                   another one";
+    Err(Failure::about(output, ReturnValue::InvalidParameter, message))
 }
 
 /// How many bytes of each cell changed.
@@ -137,9 +137,9 @@ impl Map {
     /// Where each row begins, in one unit for all.
     fn axis(&self, svg: &mut String, rows: u64) {
         let (unit, name) = match self.size {
-            size if size >= 4 << 30 => (1_u64 << 30, "GB"),
-            size if size >= 4 << 20 => (1 << 20, "MB"),
-            _ => (1 << 10, "KB"),
+            size if size >= 4 << 30 => (1_u64 << 30, "GiB"),
+            size if size >= 4 << 20 => (1 << 20, "MiB"),
+            _ => (1 << 10, "KiB"),
         };
         for row in (0..rows).step_by(2) {
             let offset = (row * COLUMNS * self.cell) as f64 / unit as f64;
@@ -176,7 +176,7 @@ fn class(share: f64) -> String {
     }
 }
 
-/// Colours for light and dark surroundings; the steps grow away from the background in both.
+/// Colors for light and dark surroundings; the steps grow away from the background in both.
 const STYLE: &str = "<style>
 .page { fill: #ffffff } text { fill: #444c56 } .head { fill: #1f2328; font-size: 15px; font-weight: 600 }
 .axis { text-anchor: end; font-size: 10px }

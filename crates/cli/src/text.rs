@@ -1,4 +1,4 @@
-//! Text for people, and the text by which a file is known.
+//! Text for people and terminals, and the bytes by which a format is detected.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -19,12 +19,12 @@ pub fn human(bytes: u64) -> String {
     format!("{:.2} {name}", bytes as f64 / unit as f64)
 }
 
-/// A size for people, and in bytes where that says more.
+/// A size for people, and in bytes if that adds something.
 pub fn human_and_exact(bytes: u64) -> String {
     if bytes < 1024 { human(bytes) } else { format!("{} ({bytes} bytes)", human(bytes)) }
 }
 
-/// A share in per cent with as many digits as it needs to be seen.
+/// A share in per cent with as many digits as it needs not to look like none.
 pub fn percent(part: u64, whole: u64) -> String {
     let percent = part as f64 * 100.0 / (whole.max(1)) as f64;
     match percent {
@@ -39,14 +39,29 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 
-/// Text with its control characters escaped: names come from files of strangers.
+/// Text with its control characters escaped: names in images must not reach a terminal as they
+/// are.
 pub fn plain(text: &str) -> String {
     let escaped =
         |c: char| if c.is_control() { c.escape_default().collect() } else { c.to_string() };
     text.chars().map(escaped).collect()
 }
 
-/// A file's first eight bytes, by which its format is told; fewer where it has no more.
+/// JSON text with the control characters escaped that JSON allows in strings: DEL and C1, which
+/// some terminals obey.
+pub fn plain_json(json: String) -> String {
+    let is_unsafe = |c: char| c.is_control() && c >= '\u{7f}';
+    if !json.contains(is_unsafe) {
+        return json;
+    }
+    let escaped = |c: char| match is_unsafe(c) {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.to_string(),
+    };
+    json.chars().map(escaped).collect()
+}
+
+/// A file's first eight bytes, by which its format is detected; fewer if it has no more.
 pub fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
     File::open(path)?.take(8).read_to_end(&mut start)?;
@@ -58,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_short_and_true() {
+    fn formats_sizes_shares_and_names() {
         for (bytes, text) in [(0, "0 B"), (1023, "1023 B"), (1024, "1 KiB"), (1536, "1.50 KiB")] {
             assert_eq!(human(bytes), text);
         }
@@ -69,5 +84,17 @@ mod tests {
         assert_eq!(percent(1, 1 << 40), "less than 0.01 %");
         assert_eq!(percent(0, 5), "0 %");
         assert_eq!(plain("größe\u{1b}[31m\n"), "größe\\u{1b}[31m\\n");
+    }
+
+    #[test]
+    fn json_keeps_its_meaning_without_control_characters() {
+        let text = "größe\u{7f}\u{9b}31m\u{1b}\n";
+        let pretty = serde_json::to_string_pretty(&[text]).unwrap();
+        let plain = plain_json(pretty.clone());
+        assert!(
+            plain.contains("\\u007f\\u009b31m") && !plain.contains(['\u{7f}', '\u{9b}', '\u{1b}'])
+        );
+        assert_eq!(serde_json::from_str::<[String; 1]>(&plain).unwrap(), [text]);
+        assert_eq!(plain.lines().count(), pretty.lines().count());
     }
 }

@@ -3,13 +3,12 @@
 //! Input: which skeleton, flags, the first 80 bytes of each header, and region tables up to
 //! their last entry.
 
-use crate::ask::{bounded, checked, whole};
+use crate::ask::{open, reading, whole};
 use crate::bytes::{Take, without_tail};
 use crate::media::{Disks, Image, Skeleton};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use uuid::Uuid;
-use vhdx_rct::vhdx::Vhdx;
-use vhdx_rct::{ChangeQuery, Limit};
+use vhdx_rct::{Baseline, DiskFile};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::vhdx::{
     Block, DirtyLog, HeaderPlan, LogPlan, MB, Placement, RegionOrder, VhdxBuilder, seal,
@@ -53,14 +52,12 @@ pub fn run(data: &[u8]) {
     let mut input = Take(data);
     let skeleton = &SKELETONS[usize::from(input.u8()) % SKELETONS.len()];
     let image = image(skeleton, &mut input);
-    if let Some(disk) = checked(bounded(|| Vhdx::from_source(Arc::new(image.clone()), DISK))) {
-        regions_hold(&disk);
-        checked(bounded(|| disk.check()));
-    }
     let hint = input.u64();
     let disks = Disks::default().with(DISK, image).shared();
-    let query = ChangeQuery::new(DISK).since(Limit::Allocated).storage(disks);
-    let _ = whole(&query, hint);
+    if let Ok(disk) = open(&reading(disks), DISK) {
+        regions_hold(&disk.files()[0]);
+        let _ = whole(&disk, &Baseline::Allocated, hint);
+    }
 }
 
 fn image(skeleton: &Skeleton, input: &mut Take) -> Image {
@@ -107,9 +104,9 @@ fn put_tables(image: &mut Image, at: &Placement, input: &mut Take, flags: u16) {
     }
 }
 
-/// The structures that a reader believes in lie behind the headers and do not overlap.
-fn regions_hold(disk: &Vhdx) {
-    let regions = disk.regions();
+/// The regions that a reader accepts lie after the headers and do not overlap.
+fn regions_hold(file: &DiskFile) {
+    let regions = file.regions();
     assert!(regions.iter().all(|region| region.offset >= MB && region.length > 0));
     assert!(regions.is_sorted_by(|a, b| a.offset + a.length <= b.offset));
 }

@@ -1,29 +1,32 @@
-//! The texts of RCT ids and of limits.
+//! The texts of RCT ids, of baselines and of snapshot ids.
 
 use crate::ask::{check_error, checked};
-use vhdx_rct::{ChangeQuery, Limit, RctId};
+use vhdx_rct::{Baseline, RctId, SnapshotId};
 
 pub fn run(data: &[u8]) {
     let text = &*String::from_utf8_lossy(data);
     match text.parse::<RctId>() {
         Ok(id) => {
-            assert!(is_one(text), "{text:?} is no id");
+            assert!(has_form(text), "{text:?} is no id");
             assert!(id.to_string().eq_ignore_ascii_case(text), "{text:?} was read as {id}");
             assert_eq!(id.to_string().parse::<RctId>().ok(), Some(id));
         }
         Err(error) => {
             check_error(&error);
-            assert!(!is_one(text), "{text:?} is an id: {error}");
+            assert!(!has_form(text), "{text:?} is an id: {error}");
         }
     }
-    if let Some(limit) = checked(text.parse::<Limit>()) {
-        assert_eq!(limit.to_string().parse::<Limit>().ok(), Some(limit));
+    if let Some(since) = checked(text.parse::<Baseline>()) {
+        assert_eq!(since.to_string().parse::<Baseline>().ok(), Some(since));
     }
-    checked(ChangeQuery::new("disk.vhds").target_id(text).map(drop));
+    if let Some(id) = checked(text.parse::<SnapshotId>()) {
+        assert_eq!(id.to_string().parse::<SnapshotId>().ok(), Some(id));
+        assert_eq!(text.parse::<Baseline>().ok(), Some(Baseline::Snapshot(id)));
+    }
 }
 
 /// `rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001` in any letter case.
-fn is_one(text: &str) -> bool {
+fn has_form(text: &str) -> bool {
     let parts: Vec<&str> = text.split(':').collect();
     let digits = |(part, length): (&&str, usize)| {
         part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -40,6 +43,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "rctX:5bfde23b-ce75-4303-b54f-6c18394f105c:00000001",
         "rctX:",
         "*",
+        "parent",
+        "dwg:{9ac15b72-2a6d-44b2-ba7c-f5f06831c74a}",
         r"file:C:\disks\base.vhdx",
         "{9ac15b72-2a6d-44b2-ba7c-f5f06831c74a}",
         "9ac15b722a6d44b2ba7cf5f06831c74a",

@@ -1,13 +1,13 @@
-//! What PowerShell tells of a set's snapshots.
+//! What PowerShell writes about a set's snapshots.
 //!
 //! Input: the encoding, a hint, and the text.
 
 use super::vhds::{FROZEN, SET, ask_all, members, right_set};
-use crate::ask::checked;
+use crate::ask::{checked, reading};
 use crate::bytes::Take;
 use std::sync::LazyLock;
 use uuid::Uuid;
-use vhdx_rct::{ChangeQuery, RctId, SnapshotCatalogue};
+use vhdx_rct::{RctId, SnapshotCatalog, SnapshotId};
 use vhdx_rct_fixtures::rct::id_text;
 use vhdx_rct_fixtures::vhds::{CreationTime, Encoding, JsonStyle, Snapshot, catalogue_json};
 
@@ -19,25 +19,27 @@ pub fn run(data: &[u8]) {
         0 => input.0.to_vec(),
         _ => utf16(input.0),
     };
-    let Some(catalogue) = checked(SnapshotCatalogue::from_json(&text)) else { return };
-    assert_eq!(SnapshotCatalogue::from_json(&text).ok().as_ref(), Some(&catalogue));
-    for snapshot in &catalogue.snapshots {
-        assert_eq!(catalogue.get(snapshot.id), Some(snapshot), "an id that is told twice");
+    let disks = members().with_bytes(SET, RIGHT.clone());
+    let Some(catalog) = checked(SnapshotCatalog::from_json(&text)) else {
+        // It refuses the questions about snapshots, and no others.
+        let disks = disks.with_bytes(format!("{SET}.snapshots.json"), text);
+        ask_all(&reading(disks.shared()), &[FROZEN], hint);
+        return;
+    };
+    assert_eq!(SnapshotCatalog::from_json(&text).ok().as_ref(), Some(&catalog));
+    for snapshot in &catalog.snapshots {
+        assert_eq!(catalog.get(snapshot.id), Some(snapshot), "an id that is listed twice");
         if let Some(id) = snapshot.rct_id {
             assert_eq!(id.to_string().parse::<RctId>().expect("an id's own text"), id);
         }
     }
-    let mut ids: Vec<Uuid> = catalogue.snapshots.iter().take(1).map(|one| one.id).collect();
+    let mut ids: Vec<SnapshotId> = catalog.snapshots.iter().take(1).map(|one| one.id).collect();
     ids.push(FROZEN);
-    let disks = members().with_bytes(SET, RIGHT.clone());
-    let query = match encoding & 2 {
-        0 => {
-            let disks = disks.with_bytes(format!("{SET}.snapshots.json"), text);
-            ChangeQuery::new(SET).storage(disks.shared())
-        }
-        _ => ChangeQuery::new(SET).storage(disks.shared()).snapshots(catalogue),
+    let options = match encoding & 2 {
+        0 => reading(disks.with_bytes(format!("{SET}.snapshots.json"), text).shared()),
+        _ => reading(disks.shared()).catalog(catalog).clone(),
     };
-    ask_all(&query, &ids, hint);
+    ask_all(&options, &ids, hint);
 }
 
 /// The text in UTF-16LE with a mark; what is no UTF-8 becomes lone surrogates.
@@ -58,7 +60,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         parents: Vec::new(),
     };
     let frozen = format!(r"C:\sets\disk_{FROZEN}.avhdx");
-    let first = one(FROZEN.as_u128(), Some(&frozen), CreationTime::SlashDate(1_500_000_000_000));
+    let first = one(FROZEN.0.as_u128(), Some(&frozen), CreationTime::SlashDate(1_500_000_000_000));
     let mut second = one(5, None, CreationTime::Iso("2018-03-02T15:13:20.123+01:00".into()));
     second.rct_id = None;
     let mut third = one(6, Some(""), CreationTime::Iso("2018-03-02T14:13:20.123".into()));

@@ -1,14 +1,14 @@
-//! The `.vhds` file of a set, beside its files and, for some inputs, a catalogue.
+//! The `.vhds` file of a set, beside its files and, for some inputs, a catalog.
 //!
 //! Input: flags, two ids, the start of each header, the length of the name, the name, and
 //! what follows it.
 
-use crate::ask::{bounded, check_error, checked, whole};
+use crate::ask::{checked, open, reading, whole};
 use crate::bytes::{Take, without_tail};
 use crate::media::{Disks, Scratch, Skeleton};
 use std::sync::LazyLock;
 use uuid::Uuid;
-use vhdx_rct::{ChangeQuery, Limit};
+use vhdx_rct::{Baseline, OpenOptions, SnapshotId};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::{Checksum, HeaderPlan};
 use vhdx_rct_fixtures::vhds::{
@@ -18,14 +18,15 @@ use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, put};
 
 pub const SET: &str = "/sets/disk.vhds";
 /// The set's only snapshot that has a file.
-pub const FROZEN: Uuid = Uuid::from_u128(0x9ac1_5b72_2a6d_44b2_ba7c_f5f0_6831_c74a);
+pub const FROZEN: SnapshotId =
+    SnapshotId(Uuid::from_u128(0x9ac1_5b72_2a6d_44b2_ba7c_f5f0_6831_c74a));
 const ACTIVE: &str = "disk_11111111-2222-4333-8444-555555555555.avhdx";
 const HEADER: usize = 64;
 
 // Flags.
 const SEAL: [u8; 2] = [1, 2];
 const SECOND_ALIKE: u8 = 4;
-const CATALOGUE: u8 = 8;
+const CATALOG: u8 = 8;
 const INSPECT: u8 = 16;
 const SIGNATURE: u8 = 32;
 const CUT: u8 = 64;
@@ -33,7 +34,7 @@ const CUT: u8 = 64;
 struct Files {
     frozen: Skeleton,
     active: Skeleton,
-    catalogue: Vec<u8>,
+    catalog: Vec<u8>,
 }
 
 fn frozen_name() -> String {
@@ -48,17 +49,17 @@ static FILES: LazyLock<Files> = LazyLock::new(|| {
     let active = disk(2).parent(locator.relative(&format!(r".\{}", frozen_name())));
     let active = Skeleton::new(&active.block(1, partial));
     let snapshot = Snapshot {
-        id: FROZEN,
+        id: FROZEN.0,
         path: Some(format!(r"C:\sets\{}", frozen_name())),
         rct_id: None,
         creation: CreationTime::SlashDate(1_500_000_000_000),
         parents: Vec::new(),
     };
     let style = JsonStyle { encoding: Encoding::Utf8, ..JsonStyle::default() };
-    Files { frozen, active, catalogue: catalogue_json(&[snapshot], style) }
+    Files { frozen, active, catalog: catalogue_json(&[snapshot], style) }
 });
 
-/// The set's files, without the set and its catalogue.
+/// The set's files, without the set and its catalog.
 pub fn members() -> Disks {
     let folder = |name: &str| format!("/sets/{name}");
     let disks = Disks::default().with(folder(&frozen_name()), FILES.frozen.image());
@@ -73,39 +74,38 @@ pub fn right_set() -> Vec<u8> {
 pub fn run(data: &[u8]) {
     let mut input = Take(data);
     let flags = input.u8();
-    let ids = [Uuid::from_bytes(input.array()), FROZEN];
+    let ids = [SnapshotId(Uuid::from_bytes(input.array())), FROZEN];
     let hint = u64::from(input.u32());
     let set = set(flags, &mut input);
     if flags & INSPECT != 0 {
         inspect(&set);
     }
     let mut disks = members().with_bytes(SET, set);
-    if flags & CATALOGUE != 0 {
-        disks = disks.with_bytes(format!("{SET}.snapshots.json"), FILES.catalogue.clone());
+    if flags & CATALOG != 0 {
+        disks = disks.with_bytes(format!("{SET}.snapshots.json"), FILES.catalog.clone());
     }
-    ask_all(&ChangeQuery::new(SET).storage(disks.shared()), &ids, hint);
+    ask_all(&reading(disks.shared()), &ids, hint);
 }
 
 /// Asks since each of the ids, with each of them as a target, and for everything else.
-pub fn ask_all(query: &ChangeQuery, ids: &[Uuid], hint: u64) {
-    let _ = whole(&query.clone().since(Limit::Allocated), hint);
-    for &id in ids {
-        let since = query.clone().since(Limit::Snapshot(id));
-        let _ = whole(&since, hint);
-        for &target in ids {
-            let answer = whole(&since.clone().target(target), hint);
-            let empty = answer.is_ok_and(|answer| id == target && !answer.ranges.is_empty());
-            assert!(!empty, "changes from a snapshot to itself");
+pub fn ask_all(options: &OpenOptions, ids: &[SnapshotId], hint: u64) {
+    if let Ok(disk) = open(options, SET) {
+        let _ = whole(&disk, &Baseline::Allocated, hint);
+        for &id in ids {
+            let _ = whole(&disk, &Baseline::Snapshot(id), hint);
+        }
+        let mut ids: Vec<Uuid> = disk.snapshots().iter().map(|snapshot| snapshot.id.0).collect();
+        ids.sort_unstable();
+        assert!(ids.is_sorted_by(|a, b| a < b), "a snapshot is listed twice");
+    }
+    for &target in ids {
+        let Ok(disk) = open(options.clone().target(target), SET) else { continue };
+        for &id in ids {
+            let answer = whole(&disk, &Baseline::Snapshot(id), hint);
+            let differs = answer.is_ok_and(|answer| id == target && !answer.ranges.is_empty());
+            assert!(!differs, "changes from a snapshot to itself");
         }
     }
-    checked(bounded(|| query.known_ids()));
-    if let Some((_, Some(error))) = checked(bounded(|| query.chain())) {
-        check_error(&error);
-    }
-    let known = checked(bounded(|| query.known_snapshots())).unwrap_or_default();
-    let mut ids: Vec<Uuid> = known.iter().map(|snapshot| snapshot.id).collect();
-    ids.sort_unstable();
-    assert!(ids.is_sorted_by(|a, b| a < b), "a snapshot is told twice");
 }
 
 fn set(flags: u8, input: &mut Take) -> Vec<u8> {
@@ -152,14 +152,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let set = || VhdsBuilder::new(ACTIVE);
     let mut sets: Vec<_> = plans.map(|plan| (0, set().headers(plan))).into();
     sets.push((INSPECT, set().header_extra(0x24, &[1, 2, 3])));
-    sets.push((CATALOGUE | INSPECT, set().data_extra(10, b"records")));
+    sets.push((CATALOG | INSPECT, set().data_extra(10, b"records")));
     sets.push((0, VhdsBuilder::new(r"..\x.avhdx")));
     sets.push((SEAL[0] | SEAL[1], set()));
-    sets.push((SEAL[0] | SEAL[1] | SECOND_ALIKE | CATALOGUE, set()));
+    sets.push((SEAL[0] | SEAL[1] | SECOND_ALIKE | CATALOG, set()));
     let seed = |(flags, set): (u8, VhdsBuilder)| {
         let bytes = set.bytes();
         let mut out = vec![flags];
-        out.extend(FROZEN.to_bytes_le());
+        out.extend(FROZEN.0.to_bytes_le());
         out.extend([0, 0, 7, 0]);
         for offset in &HEADERS[..if flags & SECOND_ALIKE == 0 { 2 } else { 1 }] {
             out.extend(&bytes[*offset as usize..][..HEADER]);

@@ -1,8 +1,8 @@
-//! One log entry ([MS-VHDX] 2.3.1): its header, its descriptors, and the rules it can break.
+//! One log entry ([MS-VHDX] 2.3.1): its header, its descriptors, and the rules that they must
+//! follow.
 
 use super::super::layout::*;
-use crate::bytes::guid;
-use byteorder::{ByteOrder, LittleEndian};
+use crate::wire::Fields;
 use uuid::Uuid;
 
 /// An entry's header; `at` is its offset in the ring.
@@ -13,13 +13,14 @@ pub(super) struct Entry {
     pub tail: u64,
     pub sequence: u64,
     pub descriptors: u64,
-    /// This and the next need not be aligned: an existing writer stores the file's length as it
-    /// is, though [MS-VHDX] wants multiples of 1 MB.
+    /// This field and the next one need not be aligned: an existing writer stores the unrounded
+    /// length of the file, although [MS-VHDX] requires multiples of 1 MB.
     pub flushed_file_offset: u64,
     pub last_file_offset: u64,
+    pub checksum: u32,
 }
 
-/// What is wrong with an entry that was written whole.
+/// A broken rule in an entry that was written completely.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 pub(super) enum BrokenRule {
     #[error("expected its tail to be a multiple of 4 KB inside the log, found {0:#x}")]
@@ -45,28 +46,30 @@ pub(super) enum BrokenRule {
 }
 
 impl Entry {
-    /// Parses the header of an entry of this log. None if there is none here, or its length is
-    /// impossible in a ring of this length, so that nothing can be checked.
-    pub fn parse(sector: &[u8], at: u64, ring: u64, log_guid: Uuid) -> Option<Self> {
+    /// Parses the header of an entry of this log. None if there is no entry here, or if its length
+    /// is impossible in a ring of this length, so that nothing can be checked.
+    pub(super) fn parse(sector: &[u8], at: u64, ring: u64, log_guid: Uuid) -> Option<Self> {
+        let header = LogEntryHeader::parse(&mut Fields::new("a log entry", sector)).ok()?;
         let entry = Entry {
             at,
-            length: LittleEndian::read_u32(&sector[8..]).into(),
-            tail: LittleEndian::read_u32(&sector[12..]).into(),
-            sequence: LittleEndian::read_u64(&sector[16..]),
-            descriptors: LittleEndian::read_u32(&sector[24..]).into(),
-            flushed_file_offset: LittleEndian::read_u64(&sector[48..]),
-            last_file_offset: LittleEndian::read_u64(&sector[56..]),
+            length: header.entry_length.into(),
+            tail: header.tail.into(),
+            sequence: header.sequence_number,
+            descriptors: header.descriptor_count.into(),
+            flushed_file_offset: header.flushed_file_offset,
+            last_file_offset: header.last_file_offset,
+            checksum: header.checksum,
         };
-        let possible = sector.starts_with(LOG_ENTRY_SIGNATURE)
-            && guid(&sector[32..]) == log_guid
+        let possible = header.signature == *LOG_ENTRY_SIGNATURE
+            && header.log_guid == log_guid
             && entry.length > 0
             && entry.length.is_multiple_of(LOG_SECTOR)
             && entry.length <= ring;
         possible.then_some(entry)
     }
 
-    /// Verifies the rules for the header alone.
-    pub fn check_header(&self, ring: u64) -> Result<(), BrokenRule> {
+    /// Verifies the rules that concern only the header.
+    pub(super) fn check_header(&self, ring: u64) -> Result<(), BrokenRule> {
         if !self.tail.is_multiple_of(LOG_SECTOR) || self.tail >= ring {
             return Err(BrokenRule::Tail(self.tail));
         }
@@ -77,7 +80,7 @@ impl Entry {
     }
 
     /// Verifies that the descriptors and this many data sectors fit into the entry.
-    pub fn check_room(&self, data_sectors: u64) -> Result<(), BrokenRule> {
+    pub(super) fn check_room(&self, data_sectors: u64) -> Result<(), BrokenRule> {
         let needed = (self.descriptor_sectors() + data_sectors) * LOG_SECTOR;
         match needed <= self.length {
             true => Ok(()),
@@ -86,25 +89,27 @@ impl Entry {
     }
 
     /// Verifies the `index`th data sector.
-    pub fn check_data_sector(&self, sector: &[u8], index: u64) -> Result<(), BrokenRule> {
-        if !sector.starts_with(LOG_DATA_SIGNATURE) {
-            let found = LittleEndian::read_u32(sector);
+    pub(super) fn check_data_sector(
+        &self,
+        sector: &DataSector<'_>,
+        index: u64,
+    ) -> Result<(), BrokenRule> {
+        if sector.signature != *LOG_DATA_SIGNATURE {
+            let found = u32::from_le_bytes(sector.signature);
             return Err(BrokenRule::DataSignature { index, found });
         }
-        let high: u64 = LittleEndian::read_u32(&sector[4..]).into();
-        let low: u64 = LittleEndian::read_u32(&sector[LOG_SECTOR as usize - 4..]).into();
-        match high << 32 | low {
+        match u64::from(sector.sequence_high) << 32 | u64::from(sector.sequence_low) {
             found if found == self.sequence => Ok(()),
             found => Err(BrokenRule::DataSequence { index, found }),
         }
     }
 
-    pub fn descriptor_sectors(&self) -> u64 {
+    pub(super) fn descriptor_sectors(&self) -> u64 {
         (LOG_ENTRY_HEADER as u64 + self.descriptors * LOG_DESCRIPTOR as u64).div_ceil(LOG_SECTOR)
     }
 }
 
-/// An update; `data` is what the descriptor itself keeps of a page, None for zeros.
+/// An update; `data` is the part of a page that the descriptor itself holds, None for zeros.
 pub(super) struct Descriptor {
     pub offset: u64,
     pub length: u64,
@@ -112,30 +117,30 @@ pub(super) struct Descriptor {
 }
 
 impl Descriptor {
-    pub fn parse(bytes: &[u8], index: u64, sequence: u64) -> Result<Self, BrokenRule> {
-        let offset = LittleEndian::read_u64(&bytes[16..]);
-        let mut leading = [0; 8];
-        leading.copy_from_slice(&bytes[8..16]);
-        let mut trailing = [0; 4];
-        trailing.copy_from_slice(&bytes[4..8]);
-        let (length, data) = match &bytes[..4] {
-            signature if signature == ZERO_DESCRIPTOR_SIGNATURE => {
-                (u64::from_le_bytes(leading), None)
+    /// Verifies the `index`th descriptor of an entry with this sequence number.
+    pub(super) fn new(
+        parsed: LogDescriptor,
+        index: u64,
+        sequence: u64,
+    ) -> Result<Self, BrokenRule> {
+        let (offset, length, found, data) = match parsed {
+            LogDescriptor::Zero(zero) => {
+                (zero.file_offset, zero.zero_length, zero.sequence_number, None)
             }
-            signature if signature == DATA_DESCRIPTOR_SIGNATURE => {
-                (LOG_SECTOR, Some((leading, trailing)))
+            LogDescriptor::Data(data) => {
+                let kept = (data.leading_bytes, data.trailing_bytes);
+                (data.file_offset, LOG_SECTOR, data.sequence_number, Some(kept))
             }
-            signature => {
-                let found = LittleEndian::read_u32(signature);
+            LogDescriptor::Unknown(found) => {
                 return Err(BrokenRule::DescriptorSignature { index, found });
             }
         };
         if offset % LOG_SECTOR != 0 || length % LOG_SECTOR != 0 {
             return Err(BrokenRule::DescriptorAlignment { index, offset, length });
         }
-        match LittleEndian::read_u64(&bytes[24..]) {
-            found if found == sequence => Ok(Descriptor { offset, length, data }),
-            found => Err(BrokenRule::DescriptorSequence { index, found }),
+        match found == sequence {
+            true => Ok(Descriptor { offset, length, data }),
+            false => Err(BrokenRule::DescriptorSequence { index, found }),
         }
     }
 }

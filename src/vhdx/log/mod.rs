@@ -1,35 +1,36 @@
-//! The log ([MS-VHDX] 2.3): finds the active sequence and replays it into an overlay. The
-//! file itself is never written.
+//! The log ([MS-VHDX] 2.3): finds the active sequence and replays it into an overlay. The file
+//! itself is never written.
 
 mod entry;
 mod ring;
 mod sequence;
 
-use super::check::CheckReport;
+use super::check::FileCheck;
 use super::header::Header;
 use super::layout::MB;
 use crate::error::{ErrorKind, Result};
-use crate::source::{Lease, Overlay, Reader};
+use crate::limits::{Limits, MemoryReservation};
+use crate::source::{Overlay, Reader};
 use entry::{BrokenRule, Entry};
 use ring::{Ring, WholeEntries};
 use sequence::{Active, Standing, active_sequence};
 
-/// What the log says should be different in the file.
+/// The updates in the log.
 pub(super) struct Replay {
     pub overlay: Overlay,
     /// The overlay's memory.
-    pub lease: Lease,
-    /// The file is at least so long after replay.
+    pub reservation: MemoryReservation,
+    /// The minimum length of the file after replay.
     pub length: u64,
-    /// How many entries were replayed, for `info`.
+    /// The number of replayed entries, for `info`.
     pub entries: usize,
-    /// The whole entries that were ignored although they are newer.
-    pub findings: CheckReport,
+    /// The complete entries that were ignored although they are newer.
+    pub findings: FileCheck,
 }
 
-/// Replays the log, which the header says is not empty.
-pub(super) fn replay(file: &Reader, header: &Header) -> Result<Replay> {
-    let mut ring = Ring::new(file, header);
+/// Replays a log that is in use according to the header.
+pub(super) fn replay(file: &Reader, header: &Header, limits: &Limits) -> Result<Replay> {
+    let mut ring = Ring::new(file, header, limits);
     let whole = ring.scan(header)?;
     let entries = active_sequence(&whole.valid, ring.length);
     let Some(active) = Active::new(&entries, ring.length) else {
@@ -47,19 +48,19 @@ pub(super) fn replay(file: &Reader, header: &Header) -> Result<Replay> {
     }
     let mut length = stored;
     if head.last_file_offset > stored {
-        // An unrounded length is rounded up, because space is allocated by the megabyte.
+        // An unrounded length is rounded up, because space is allocated in units of 1 MiB.
         let rounded = head.last_file_offset.checked_next_multiple_of(MB);
         length = rounded.unwrap_or(head.last_file_offset);
     }
-    let (overlay, lease) = (Overlay::default(), file.guard().lease());
-    let mut replay = Replay { overlay, lease, length, entries: entries.len(), findings };
+    let (overlay, reservation) = (Overlay::default(), limits.memory.reservation());
+    let mut replay = Replay { overlay, reservation, length, entries: entries.len(), findings };
     for entry in &entries {
         ring.apply(entry, &mut replay)?;
     }
     Ok(replay)
 }
 
-/// Says why nothing can be replayed.
+/// Creates the error that explains why nothing can be replayed.
 fn no_sequence(whole: &WholeEntries, log: u64) -> String {
     let newest = whole.broken.iter().max_by_key(|(entry, _)| entry.sequence);
     let broken = newest.map_or(String::new(), |(Entry { at, .. }, rule)| {
@@ -72,15 +73,15 @@ fn no_sequence(whole: &WholeEntries, log: u64) -> String {
     )
 }
 
-/// Makes sure that the active sequence is the newest: refuses a log with a whole entry that no
-/// loss of power explains, and reports those that are ignored.
+/// Verifies that the active sequence is the newest: refuses a log with a complete entry that no
+/// power loss explains, and reports those that are ignored.
 fn check_others(
     file: &Reader,
     active: &Active,
     whole: &WholeEntries,
     log: u64,
-) -> Result<CheckReport> {
-    let mut report = CheckReport::default();
+) -> Result<FileCheck> {
+    let mut report = FileCheck::default();
     let valid = whole.valid.iter().map(|entry| (entry, None));
     let broken = whole.broken.iter().map(|(entry, rule)| (entry, Some(rule)));
     for (entry, rule) in valid.chain(broken) {

@@ -1,22 +1,27 @@
-//! The log as a ring of 4 KB sectors: finding whole entries in it, and replaying one.
+//! The log as a ring of 4 KiB sectors: finds complete entries and replays one.
 
 use super::super::header::Header;
 use super::super::layout::*;
 use super::Replay;
 use super::entry::{BrokenRule, Descriptor, Entry};
-use crate::bytes::checksum;
 use crate::error::{ErrorKind, Result};
-use crate::source::{Overlay, Piece, Reader, Window};
-use byteorder::{ByteOrder, LittleEndian};
+use crate::limits::Limits;
+use crate::size::to_usize;
+use crate::source::{Overlay, OverlayEntry, Reader, Window};
+use crate::wire::{Fields, checksum};
 
-/// The entries of one lap around the ring do not overlap, and torn ones may let entries of the
-/// lap before show through. A log in which entries cover more is built to burn time on checksums.
+/// The entries of one pass around the ring do not overlap, and partially written ones may leave
+/// entries of the previous pass visible. A log whose entries cover more is built to waste time on
+/// checksums.
 const MAX_COVER: u64 = 2;
 
-/// Memory that one entry takes until the log is replayed, about.
+/// The number of bytes of the log that are read at once: the length of most logs.
+const WINDOW: u64 = MB;
+
+/// The approximate memory that one entry takes until the log is replayed.
 const ENTRY_BYTES: u64 = 256;
 
-/// Every entry of a log that was written whole: its length is possible, its checksum right.
+/// Every completely written entry of a log: its length is possible and its checksum correct.
 #[derive(Default)]
 pub(super) struct WholeEntries {
     pub valid: Vec<Entry>,
@@ -26,33 +31,35 @@ pub(super) struct WholeEntries {
 /// The log's place in the file.
 pub(super) struct Ring<'a> {
     file: &'a Reader,
+    limits: &'a Limits,
     pub offset: u64,
     pub length: u64,
     window: Window,
-    /// Bytes of entries whose checksum was computed.
+    /// The number of bytes whose checksum was computed.
     covered: u64,
 }
 
 impl<'a> Ring<'a> {
-    pub fn new(file: &'a Reader, header: &Header) -> Self {
+    pub(super) fn new(file: &'a Reader, header: &Header, limits: &'a Limits) -> Self {
         let (offset, length) = (header.log_offset, header.log_length);
-        let window = Window::new("the log", offset, offset + length);
-        Ring { file, offset, length, window, covered: 0 }
+        let window = Window::new("the log", offset, offset + length).with_size(WINDOW);
+        Ring { file, limits, offset, length, window, covered: 0 }
     }
 
-    /// The sector at `at` bytes from the ring's start, which may lie past its end.
+    /// Returns the sector at `at` bytes from the ring's start; `at` may be past the ring's end.
     fn sector(&mut self, at: u64) -> Result<&[u8]> {
         let at = self.offset + at % self.length;
-        let bytes = self.window.bytes(self.file, at, LOG_SECTOR, self.offset + self.length)?;
-        Ok(&bytes[..LOG_SECTOR as usize])
+        let bytes =
+            self.window.bytes(self.file, self.limits, at, LOG_SECTOR, self.offset + self.length)?;
+        Ok(&bytes[..LOG_SECTOR_BYTES])
     }
 
-    /// Finds every whole entry of this log, wherever it begins. The checksum decides first: an
-    /// entry for which it is right was not torn, so a rule that it breaks is no reason to treat
-    /// it as never written.
-    pub fn scan(&mut self, header: &Header) -> Result<WholeEntries> {
+    /// Finds every complete entry of this log, wherever it begins. The checksum decides first: an
+    /// entry with a correct checksum was written completely, so a rule that it breaks does not mean
+    /// that it was never written.
+    pub(super) fn scan(&mut self, header: &Header) -> Result<WholeEntries> {
         let mut found = WholeEntries::default();
-        for at in (0..self.length).step_by(LOG_SECTOR as usize) {
+        for at in (0..self.length).step_by(LOG_SECTOR_BYTES) {
             let ring = self.length;
             let Some(entry) = Entry::parse(self.sector(at)?, at, ring, header.log_guid) else {
                 continue;
@@ -65,7 +72,7 @@ impl<'a> Ring<'a> {
                 Err(rule) => found.broken.push((entry, rule)),
             }
             let bytes = (found.valid.len() + found.broken.len()) as u64 * ENTRY_BYTES;
-            self.file.guard().need(bytes, "the log's list of entries")?;
+            self.limits.memory.check(bytes, "the log's list of entries")?;
         }
         Ok(found)
     }
@@ -77,15 +84,15 @@ impl<'a> Ring<'a> {
             return Err(self.file.error(ErrorKind::LogCorrupt, message.into()));
         }
         let first = self.sector(entry.at)?;
-        let expected = LittleEndian::read_u32(&first[4..]);
-        let mut crc = checksum(first, 4);
-        for at in (LOG_SECTOR..entry.length).step_by(LOG_SECTOR as usize) {
+        let mut crc = checksum(first, CHECKSUM_AT);
+        for at in (LOG_SECTOR..entry.length).step_by(LOG_SECTOR_BYTES) {
             crc = crc32c::crc32c_append(crc, self.sector(entry.at + at)?);
         }
-        Ok(crc == expected)
+        Ok(crc == entry.checksum)
     }
 
-    /// Verifies the rules for a whole entry; it has been read once, so its length bounds the work.
+    /// Verifies the rules for a complete entry. It has been read once, so its length bounds the
+    /// work.
     fn check(&mut self, entry: &Entry) -> Result<std::result::Result<(), BrokenRule>> {
         if let Err(rule) = entry.check_header(self.length) {
             return Ok(Err(rule));
@@ -103,7 +110,10 @@ impl<'a> Ring<'a> {
                 break;
             }
             let at = entry.at + (entry.descriptor_sectors() + i) * LOG_SECTOR;
-            verdict = entry.check_data_sector(self.sector(at)?, i);
+            let file = self.file;
+            let mut fields = Fields::new("a data sector of the log", self.sector(at)?);
+            let sector = DataSector::parse(&mut fields).map_err(|error| file.name(error))?;
+            verdict = entry.check_data_sector(&sector, i);
         }
         Ok(verdict)
     }
@@ -114,12 +124,15 @@ impl<'a> Ring<'a> {
         i: u64,
     ) -> Result<std::result::Result<Descriptor, BrokenRule>> {
         let at = LOG_ENTRY_HEADER as u64 + i * LOG_DESCRIPTOR as u64;
+        let file = self.file;
         let sector = self.sector(entry.at + at / LOG_SECTOR * LOG_SECTOR)?;
-        Ok(Descriptor::parse(&sector[(at % LOG_SECTOR) as usize..], i, entry.sequence))
+        let mut fields = Fields::new("a log descriptor", &sector[to_usize(at % LOG_SECTOR)..]);
+        let parsed = LogDescriptor::parse(&mut fields).map_err(|error| file.name(error))?;
+        Ok(Descriptor::new(parsed, i, entry.sequence))
     }
 
-    /// Lays the entry's updates over the file.
-    pub fn apply(&mut self, entry: &Entry, replay: &mut Replay) -> Result<()> {
+    /// Adds the entry's updates to the overlay.
+    pub(super) fn apply(&mut self, entry: &Entry, replay: &mut Replay) -> Result<()> {
         let length = replay.length;
         let mut data_sector = entry.descriptor_sectors();
         for i in 0..entry.descriptors {
@@ -142,16 +155,16 @@ impl<'a> Ring<'a> {
                 return Err(self.file.error(ErrorKind::LogCorrupt, message));
             };
             let piece = match descriptor.data {
-                None => Piece::Zeros,
+                None => OverlayEntry::Zeros,
                 Some((leading, trailing)) => {
                     let at = (entry.at + data_sector * LOG_SECTOR) % self.length;
                     data_sector += 1;
-                    Piece::Page { sector: self.offset + at, leading, trailing }
+                    OverlayEntry::Page { sector: self.offset + at, leading, trailing }
                 }
             };
-            replay.overlay.lay(start, end, piece);
-            let bytes = replay.overlay.len() * Overlay::PIECE_BYTES;
-            replay.lease.grow_to(bytes, "the log's replay").map_err(|e| self.file.name(e))?;
+            replay.overlay.insert(start, end, piece);
+            let bytes = replay.overlay.len() * Overlay::ENTRY_BYTES;
+            replay.reservation.grow_to(bytes, "the log's replay").map_err(|e| self.file.name(e))?;
         }
         Ok(())
     }

@@ -1,15 +1,14 @@
-//! Which entries of a log are its active sequence ([MS-VHDX] 2.3.2), and what the others are.
+//! The active sequence of a log ([MS-VHDX] 2.3.2), and the classification of the other entries.
 
 use super::super::layout::LOG_SECTOR;
 use super::entry::Entry;
 use std::collections::HashMap;
 
-/// Of the sequences that are complete (the tail that the head names is one of their
-/// entries), the one with the greatest head: its entries from that tail to the head.
-/// Empty where there is none.
-///
-/// A sequence goes on while the entry behind is valid and one greater, so each entry has one
-/// head, and a head's sequence is complete if the entry at its tail has this very head.
+/// Finds the complete sequence with the greatest head, and returns its entries from the tail to the
+/// head. A sequence is complete if the tail that the head names is one of its entries. Returns an
+/// empty list if there is none.
+/// A sequence continues while the next entry is valid and its number is one greater, so each entry
+/// has one head, and a head's sequence is complete if the entry at its tail has this same head.
 pub(super) fn active_sequence(entries: &[Entry], ring: u64) -> Vec<Entry> {
     let by_offset: HashMap<u64, usize> =
         entries.iter().enumerate().map(|(i, entry)| (entry.at, i)).collect();
@@ -38,15 +37,15 @@ pub(super) fn active_sequence(entries: &[Entry], ring: u64) -> Vec<Entry> {
     active
 }
 
-/// What a whole entry is, seen from the active sequence.
+/// The kind of a complete entry, relative to the active sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     Active,
-    /// Was applied before the active sequence began; the ring has not reused its place yet.
+    /// Applied before the active sequence began; its place in the ring has not been reused yet.
     Stale,
-    /// Follows entries that power loss kept from being written: not part of any sequence.
+    /// Follows entries that were not written because of power loss; not part of any sequence.
     AfterTorn,
-    /// No loss of power leaves it where it is.
+    /// Cannot be the result of power loss.
     Contradicts,
 }
 
@@ -56,42 +55,42 @@ pub(super) struct Active<'a> {
     tail: &'a Entry,
     head: &'a Entry,
     ring: u64,
-    /// How much of the ring it takes.
+    /// The length of the sequence in the ring.
     used: u64,
 }
 
 impl<'a> Active<'a> {
-    /// None if there is no active sequence.
-    pub fn new(entries: &'a [Entry], ring: u64) -> Option<Self> {
+    /// Returns None if there is no active sequence.
+    pub(super) fn new(entries: &'a [Entry], ring: u64) -> Option<Self> {
         let used = entries.iter().map(|entry| entry.length).sum();
         Some(Active { entries, tail: entries.first()?, head: entries.last()?, ring, used })
     }
 
-    pub fn head(&self) -> &Entry {
+    pub(super) fn head(&self) -> &Entry {
         self.head
     }
 
-    /// The first and the last sequence number.
-    pub fn numbers(&self) -> (u64, u64) {
+    /// Returns the first and the last sequence number.
+    pub(super) fn numbers(&self) -> (u64, u64) {
         (self.tail.sequence, self.head.sequence)
     }
 
-    /// Classifies a whole entry; `broken` if it breaks a rule.
+    /// Classifies a complete entry; `broken` if it breaks a rule.
     ///
-    /// A writer numbers the entries of a log without gaps and puts each where the one before
-    /// ends. It leaves the active sequence alone until all of it is applied, and does not flush
-    /// between entries. So of what is whole and not active,
+    /// A writer numbers the entries of a log without gaps and writes each at the end of the
+    /// previous one. It does not overwrite the active sequence until all of it is applied, and does
+    /// not flush between entries. So of the complete entries that are not active,
     /// - smaller numbers are stale, common, and harmless;
     /// - greater ones lie in the space that the sequence leaves free, with room before them for
-    ///   each number that is missing. An entry that breaks no rule also names a tail that power
-    ///   loss can have left: an active entry, or the place after the head. Any other tail means
-    ///   that the missing entries had been applied, thus were whole, and were damaged since.
+    ///   each missing number. An entry that breaks no rule also names a tail that power loss can
+    ///   explain: an active entry, or the place after the head. Any other tail means that the
+    ///   missing entries had been applied, so they were once complete, and were damaged later.
     ///
     /// Everything else means that the sequence may be an old one, and that the entries to be
-    /// replayed are lost: a number that is there twice, a newer entry for which there is no
-    /// room, and an entry right after the head that breaks a rule. That one's number cannot be
-    /// trusted, because no writer leaves such an entry, so it is not taken for a stale one.
-    pub fn classify(&self, entry: &Entry, broken: bool) -> Standing {
+    /// replayed are lost: a duplicate number, a newer entry for which there is no room, and an
+    /// entry right after the head that breaks a rule. The number of the last kind cannot be
+    /// trusted, because no writer leaves such an entry, so it is not treated as stale.
+    pub(super) fn classify(&self, entry: &Entry, broken: bool) -> Standing {
         let index = entry.sequence.checked_sub(self.tail.sequence);
         let own = index.and_then(|index| self.entries.get(usize::try_from(index).ok()?));
         if own.is_some_and(|own| own.at == entry.at) {
@@ -115,12 +114,12 @@ impl<'a> Active<'a> {
         }
     }
 
-    /// How far it is around the ring.
+    /// Returns the distance between two offsets, around the ring.
     fn distance(&self, from: u64, to: u64) -> u64 {
         (to + self.ring - from) % self.ring
     }
 
-    /// Whether one of the active entries begins there. They lie in the ring one after another.
+    /// Returns whether one of the active entries begins there. They are contiguous in the ring.
     fn begins_at(&self, at: u64) -> bool {
         let place = |at| self.distance(self.tail.at, at);
         self.entries.binary_search_by_key(&place(at), |entry| place(entry.at)).is_ok()

@@ -1,4 +1,4 @@
-//! What a refusal is known by.
+//! The codes that identify errors.
 
 /// A return value, and the code of Windows' own API that goes with it.
 pub type Code = (u32, Option<u32>);

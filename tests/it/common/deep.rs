@@ -14,7 +14,7 @@ use vhdx_rct_fixtures::paths::without_dots;
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, ids, seal};
 
-const FOLDER: &str = "/deep";
+const DIRECTORY: &str = "/deep";
 /// Placeholders of the same length as what takes their place.
 const NAME: &str = r".\99999.avhdx";
 const LINKAGE: u128 = u128::MAX / 3;
@@ -54,7 +54,7 @@ impl Deep {
     }
 
     pub fn path(&self, file: u64) -> PathBuf {
-        Path::new(FOLDER).join(format!("{file:05}.avhdx"))
+        Path::new(DIRECTORY).join(format!("{file:05}.avhdx"))
     }
 
     pub fn opened(&self) -> u64 {
@@ -62,7 +62,7 @@ impl Deep {
     }
 
     fn index(&self, path: &Path) -> io::Result<u64> {
-        let name = path.strip_prefix(FOLDER).ok().and_then(Path::to_str);
+        let name = path.strip_prefix(DIRECTORY).ok().and_then(Path::to_str);
         let number = name.and_then(|name| name.strip_suffix(".avhdx")?.parse().ok());
         number.filter(|&file| file < self.files).ok_or_else(|| io::ErrorKind::NotFound.into())
     }

@@ -1,39 +1,53 @@
-//! A storage that fails when it is told to: each call is counted, and one of them, or all from
-//! one on, give an error.
+//! A storage with one injected fault: the calls of some kind are counted, and one of them, or
+//! all from one on, fail, panic or take long.
 
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use vhdx_rct::source::{Source, Storage, Version};
+use std::time::Duration;
+use vhdx_rct::source::{LocalStorage, Source, Storage, Version};
 
-/// What a storage is asked for.
+/// A call to a storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     Open,
     Canonicalize,
     List,
-    Length,
+    Size,
     Read,
     Version,
 }
 
-/// Which calls fail, and how.
-#[derive(Clone)]
+/// The effect on a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    Fail(io::ErrorKind),
+    Panic,
+    Delay(Duration),
+}
+
+/// Which calls are affected, and how.
+#[derive(Clone, Copy)]
 pub struct Fault {
-    pub kind: io::ErrorKind,
-    /// The first call that fails, counted from 0 among those that `hits`.
+    pub reaction: Reaction,
+    /// The first affected call, counted from 0 among those that `hits`.
     pub at: u64,
-    /// Do all later ones fail too?
+    /// Whether all later ones are affected too.
     pub stays: bool,
     pub hits: fn(Call, &Path) -> bool,
 }
 
 impl Fault {
-    /// Never happens, only counts.
+    /// Counts calls and affects none.
     pub fn none(hits: fn(Call, &Path) -> bool) -> Self {
-        Fault { kind: io::ErrorKind::Other, at: u64::MAX, stays: false, hits }
+        Fault::from(u64::MAX, Reaction::Fail(io::ErrorKind::Other), hits)
+    }
+
+    /// Affects every call from this one on.
+    pub fn from(at: u64, reaction: Reaction, hits: fn(Call, &Path) -> bool) -> Self {
+        Fault { reaction, at, stays: true, hits }
     }
 }
 
@@ -48,8 +62,15 @@ impl Counter {
             return Ok(());
         }
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
-        let fails = number == self.fault.at || self.fault.stays && number > self.fault.at;
-        if fails { Err(io::Error::new(self.fault.kind, "injected")) } else { Ok(()) }
+        if number != self.fault.at && !(self.fault.stays && number > self.fault.at) {
+            return Ok(());
+        }
+        match self.fault.reaction {
+            Reaction::Fail(kind) => return Err(io::Error::new(kind, "injected")),
+            Reaction::Panic => panic!("an injected panic, as the test wants"),
+            Reaction::Delay(time) => std::thread::sleep(time),
+        }
+        Ok(())
     }
 }
 
@@ -65,7 +86,12 @@ impl Faulty {
         Faulty { inner, counter: Arc::new(Counter { fault, calls: AtomicU64::new(0) }) }
     }
 
-    /// How many calls could have failed so far.
+    /// A fault in the files of this machine.
+    pub fn local(fault: Fault) -> Arc<Self> {
+        Arc::new(Faulty::new(Arc::new(LocalStorage::new()), fault))
+    }
+
+    /// The number of calls so far that `hits`.
     pub fn calls(&self) -> u64 {
         self.counter.calls.load(Ordering::Relaxed)
     }
@@ -83,9 +109,9 @@ impl Storage for Faulty {
         self.inner.canonicalize(path)
     }
 
-    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
-        self.counter.call(Call::List, folder)?;
-        self.inner.list(folder)
+    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        self.counter.call(Call::List, directory)?;
+        self.inner.list(directory)
     }
 }
 
@@ -96,9 +122,9 @@ struct FaultySource {
 }
 
 impl Source for FaultySource {
-    fn len(&self) -> io::Result<u64> {
-        self.counter.call(Call::Length, &self.path)?;
-        self.inner.len()
+    fn size(&self) -> io::Result<u64> {
+        self.counter.call(Call::Size, &self.path)?;
+        self.inner.size()
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {

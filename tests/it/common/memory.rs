@@ -1,54 +1,27 @@
 //! Disks in memory: files by name, and sources that differ from a file in a few bytes.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use vhdx_rct::source::{SliceSource, Source, Storage, Version};
-use vhdx_rct_fixtures::paths::without_dots;
+pub use vhdx_rct::source::MemoryStorage;
+use vhdx_rct::source::{SliceSource, Source, Version};
 
-/// A storage of files in memory, and of folders that follow from their names.
-#[derive(Clone, Default)]
-pub struct Memory {
-    files: BTreeMap<PathBuf, Arc<dyn Source>>,
+/// A storage of files in memory, built in one expression.
+pub trait WithFile {
+    /// Adds a file with these bytes.
+    fn with(self, path: impl Into<PathBuf>, bytes: Vec<u8>) -> Self;
 }
 
-impl Memory {
-    pub fn with(mut self, path: impl AsRef<Path>, bytes: Vec<u8>) -> Self {
+impl WithFile for MemoryStorage {
+    fn with(mut self, path: impl Into<PathBuf>, bytes: Vec<u8>) -> Self {
         self.insert(path, Arc::new(SliceSource(bytes)));
         self
     }
-
-    pub fn insert(&mut self, path: impl AsRef<Path>, source: Arc<dyn Source>) {
-        self.files.insert(path.as_ref().to_owned(), source);
-    }
 }
 
-impl Storage for Memory {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
-        self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-        let plain = without_dots(path);
-        let known = self.files.contains_key(&plain) || is_folder(&plain, self.files.keys());
-        known.then_some(plain).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
-        let inside = self.files.keys().filter(|path| path.parent() == Some(folder));
-        Ok(inside.filter_map(|path| path.file_name()).map(OsString::from).collect())
-    }
-}
-
-fn is_folder<'a>(path: &Path, mut files: impl Iterator<Item = &'a PathBuf>) -> bool {
-    files.any(|file| file.starts_with(path))
-}
-
-/// A file in memory of which some bytes are others, and which may be longer than it is; costs
-/// no copy of the file.
+/// A file in memory with some bytes replaced, possibly longer than its base; costs no copy of
+/// the file.
 #[derive(Clone)]
 pub struct Patched {
     base: Arc<Vec<u8>>,
@@ -66,7 +39,7 @@ impl Patched {
         self
     }
 
-    /// Zeros up to this length.
+    /// Ends the file at this length; zeros follow the base.
     pub fn long(mut self, length: u64) -> Self {
         self.length = length;
         self
@@ -74,7 +47,7 @@ impl Patched {
 }
 
 impl Source for Patched {
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.length)
     }
 
@@ -97,7 +70,7 @@ impl Source for Patched {
     }
 }
 
-/// A source of the same bytes whose version is another one each time.
+/// A source of the same bytes whose version differs each time.
 pub struct Restless<S> {
     bytes: S,
     version: AtomicU64,
@@ -110,8 +83,8 @@ impl<S> Restless<S> {
 }
 
 impl<S: Source> Source for Restless<S> {
-    fn len(&self) -> io::Result<u64> {
-        self.bytes.len()
+    fn size(&self) -> io::Result<u64> {
+        self.bytes.size()
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {

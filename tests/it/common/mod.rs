@@ -1,20 +1,19 @@
-//! What the integration tests share.
+//! Helpers shared by the integration tests.
 
 pub mod codes;
 pub mod deep;
 pub mod disks;
 pub mod faulty;
 pub mod image;
-pub mod injected;
 pub mod memory;
 
 use std::ops::Range;
 use std::path::Path;
-use vhdx_rct::{ByteRange, VirtualDisk};
-pub use vhdx_rct_fixtures::testing::{RealImages, file_sha256, seeds, skip};
+use vhdx_rct::{Baseline, ByteRange, Disk, Error, VirtualDiskChanges};
+pub use vhdx_rct_fixtures::testing::{RealImages, seeds, skip};
 
 /// The SHA-256 of a disk's whole content, in hexadecimal.
-pub fn content_sha256(disk: &VirtualDisk) -> String {
+pub fn content_sha256(disk: &Disk) -> String {
     vhdx_rct_fixtures::testing::sha256(&mut disk.reader())
 }
 
@@ -29,6 +28,11 @@ pub fn index_ranges(entry: &serde_json::Value) -> Vec<ByteRange> {
     pairs.into_iter().map(|(offset, length)| ByteRange { offset, length }).collect()
 }
 
-pub fn limit_file(path: &Path) -> vhdx_rct::Limit {
-    vhdx_rct::Limit::File(path.to_owned())
+pub fn baseline_file(path: &Path) -> Baseline {
+    Baseline::File(path.to_owned())
+}
+
+/// Opens a disk of this machine and asks one question about all of it.
+pub fn changes(path: impl AsRef<Path>, since: Baseline) -> Result<VirtualDiskChanges, Error> {
+    Disk::open(path)?.changes(since).collect()
 }

@@ -2,13 +2,13 @@
 //! zeros, in sizes around the borders of sectors, megabytes and blocks.
 
 use super::qemu::{qemu_img, qemu_is_here, text};
-use crate::common::seeds;
+use crate::common::{changes, seeds};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use vhdx_rct::{ChangeQuery, Limit, VirtualDisk};
+use vhdx_rct::{Baseline, Disk};
 use vhdx_rct_fixtures::rng::Rng;
 use vhdx_rct_fixtures::vhdx::MB;
 
@@ -95,16 +95,18 @@ fn write_some(image: &Path, size: u64, rng: &mut Rng) {
 
 /// The content is the same, each byte of it that is not zero may hold data, and nothing is wrong.
 fn compare(image: &Path, raw: &Path, what: &str) {
-    let disk = VirtualDisk::open(image).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let disk = Disk::open(image).unwrap_or_else(|error| panic!("{what}: {error}"));
     let mut raw = File::open(raw).unwrap();
-    assert_eq!(raw.metadata().unwrap().len(), disk.size(), "{what}: size");
-    let answer = ChangeQuery::new(image).since(Limit::Allocated).run();
+    let size = disk.identity().virtual_size;
+    assert_eq!(raw.metadata().unwrap().len(), size, "{what}: size");
+    let answer = changes(image, Baseline::Allocated);
     let ranges = answer.unwrap_or_else(|error| panic!("{what}: {error}")).ranges;
     let (mut ours, mut theirs) = (vec![0; MB as usize], vec![0; MB as usize]);
-    for at in (0..disk.size()).step_by(MB as usize) {
-        let length = MB.min(disk.size() - at) as usize;
+    for at in (0..size).step_by(MB as usize) {
+        let length = MB.min(size - at) as usize;
         raw.read_exact(&mut theirs[..length]).unwrap();
-        disk.read_at(&mut ours[..length], at).unwrap_or_else(|error| panic!("{what}: {error}"));
+        disk.read_exact_at(&mut ours[..length], at)
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(ours[..length] == theirs[..length], "{what}: {length} bytes at {at:#x} differ");
         if theirs[..length].iter().fold(0, |all, byte| all | byte) == 0 {
             continue;
@@ -115,6 +117,6 @@ fn compare(image: &Path, raw: &Path, what: &str) {
             assert!(told, "{what}: the byte at {byte:#x} is not zero and in no range");
         }
     }
-    let report = disk.chain().leaf().check().unwrap();
+    let report = disk.check().unwrap();
     assert_eq!(report.findings, [""; 0], "{what}");
 }

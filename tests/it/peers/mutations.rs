@@ -3,13 +3,13 @@
 
 use super::qemu::*;
 use super::ring::{Found, Ring};
-use crate::common::{RealImages, seeds};
+use crate::common::{RealImages, changes, seeds};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use vhdx_rct::{ByteRange, ChangeQuery, ErrorKind, Limit, VirtualDisk};
+use vhdx_rct::{Baseline, ByteRange, Disk, ErrorKind};
 use vhdx_rct_fixtures::chain::dirty_log;
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rng::Rng;
@@ -97,7 +97,7 @@ fn disks(folder: &Path) -> Vec<(String, Vec<u8>)> {
     disks
 }
 
-/// Changes one field of an entry. Gives its name, and whether it has no meaning.
+/// Changes one field of an entry. Returns its name, and whether it has no meaning.
 fn change(ring: &mut Ring, entry: &Found, rng: &mut Rng) -> (String, bool) {
     const HEADER: [(&str, usize, usize); 9] = [
         ("EntryLength", 8, 4),
@@ -176,7 +176,7 @@ impl Case<'_> {
     fn judge(&self, seen: &mut Seen, meaningless: bool) {
         let what = self.what;
         let path = self.save("changed.vhdx", self.file);
-        let ours = VirtualDisk::open(&path).and_then(|disk| Ok((allocated(&path)?, disk)));
+        let ours = Disk::open(&path).and_then(|disk| Ok((allocated(&path)?, disk)));
         let (ranges, disk) = match ours {
             Ok(ours) => ours,
             Err(error) => {
@@ -188,7 +188,7 @@ impl Case<'_> {
         };
         seen.meaningless += u64::from(meaningless);
         let active = self.ring.active();
-        let replayed = disk.chain().leaf().replayed_log_entries();
+        let replayed = disk.files()[0].replayed_log_entries();
         assert_eq!(replayed, Some(active.len()), "{what}: {active:x?}");
         let head = active.last().unwrap();
         let end = (head.at + head.length) % self.ring.bytes.len();
@@ -267,7 +267,7 @@ impl Case<'_> {
 }
 
 fn allocated(path: &Path) -> Result<Vec<ByteRange>, vhdx_rct::Error> {
-    ChangeQuery::new(path).since(Limit::Allocated).run().map(|answer| answer.ranges)
+    changes(path, Baseline::Allocated).map(|answer| answer.ranges)
 }
 
 /// Lets qemu replay the log of a file, and converts it; None if it refuses to.
@@ -282,7 +282,7 @@ fn repaired(path: &Path) -> Option<PathBuf> {
 }
 
 /// Whether we have all ranges that are left after the repair, and the same content.
-fn holds(disk: &VirtualDisk, ranges: &[ByteRange], copy: &Path, raw: &Path) -> Result<(), String> {
+fn holds(disk: &Disk, ranges: &[ByteRange], copy: &Path, raw: &Path) -> Result<(), String> {
     let theirs = allocated(copy).map_err(|error| error.to_string())?;
     for their in &theirs {
         let held = |our: &ByteRange| our.offset <= their.offset && their.end() <= our.end();
@@ -294,7 +294,7 @@ fn holds(disk: &VirtualDisk, ranges: &[ByteRange], copy: &Path, raw: &Path) -> R
 }
 
 /// Compares where either has something.
-fn same_content(disk: &VirtualDisk, ranges: &[ByteRange], raw: &Path) -> Result<(), String> {
+fn same_content(disk: &Disk, ranges: &[ByteRange], raw: &Path) -> Result<(), String> {
     let map = qemu_img(&["map", "-f", "raw", "--output=json", text(raw)]);
     let map: Vec<Value> = serde_json::from_slice(&map).unwrap();
     let data = map.iter().filter(|extent| extent["data"] == true).map(|extent| {
@@ -302,14 +302,14 @@ fn same_content(disk: &VirtualDisk, ranges: &[ByteRange], raw: &Path) -> Result<
         number("start")..number("start") + number("length")
     });
     let places: Vec<_> = data.chain(ranges.iter().map(|r| r.offset..r.end())).collect();
-    if fs::metadata(raw).unwrap().len() != disk.size() {
+    if fs::metadata(raw).unwrap().len() != disk.identity().virtual_size {
         return Err("another size".into());
     }
     let mut file = File::open(raw).unwrap();
     for place in places {
         let mut ours = vec![0; (place.end - place.start) as usize];
         let mut theirs = ours.clone();
-        disk.read_at(&mut ours, place.start).map_err(|error| error.to_string())?;
+        disk.read_exact_at(&mut ours, place.start).map_err(|error| error.to_string())?;
         file.seek(SeekFrom::Start(place.start)).unwrap();
         std::io::Read::read_exact(&mut file, &mut theirs).unwrap();
         if ours != theirs {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use uuid::uuid;
-use vhdx_rct::{ErrorKind, VirtualDisk};
+use vhdx_rct::{Disk, ErrorKind};
 use vhdx_rct_fixtures::rng::Rng;
 use vhdx_rct_fixtures::vhdx::{MB, PAGE};
 
@@ -65,7 +65,7 @@ fn logs_that_qemu_left_dirty_are_replayed_as_qemu_replays_them() {
 /// Disks whose writer was killed at any moment, also within a command: in the middle of its
 /// entry in the log, of the tables, of a header.
 #[test]
-fn what_a_killed_qemu_leaves_is_read_as_qemu_reads_it() {
+fn images_of_a_killed_qemu_are_read_as_qemu_reads_them() {
     if !qemu_is_here("a killed qemu") {
         return;
     }
@@ -122,11 +122,16 @@ pub fn text(path: &Path) -> &str {
 
 /// The pages of a new file's BAT that have entries, as offsets.
 pub fn bat_pages(image: &Path) -> Vec<u64> {
-    let disk = VirtualDisk::open(image).unwrap();
-    let file = disk.chain().leaf();
+    let disk = Disk::open(image).unwrap();
+    let file = &disk.files()[0];
     let id = uuid!("2DC27766-F623-4200-9D64-115E9BFD4A08");
     let bat = file.regions().iter().find(|region| region.id == id).unwrap();
-    (bat.offset..bat.offset + 8 * file.bat_shape().entries).step_by(PAGE as usize).collect()
+    // A file without a parent has an entry for each block, and one after those of each chunk.
+    let metadata = file.metadata();
+    let blocks = metadata.virtual_size.div_ceil(metadata.block_size.into());
+    let chunk = (1 << 23) * u64::from(metadata.logical_sector_size);
+    let entries = blocks + (blocks - 1) / (chunk / u64::from(metadata.block_size));
+    (bat.offset..bat.offset + 8 * entries).step_by(PAGE as usize).collect()
 }
 
 /// Power is lost: the `n`th write fails, and everything that follows.
@@ -184,10 +189,10 @@ fn compare_with_qemu(image: &Path, what: &str) -> Log {
     let report: Value = serde_json::from_slice(&report).unwrap();
     let repaired = report["corruptions-fixed"] == 1;
     qemu_img(&["convert", "-f", "vhdx", "-O", "raw", text(&copy), text(&raw)]);
-    let log = match VirtualDisk::open(image) {
+    let log = match Disk::open(image) {
         Ok(disk) => {
             must_equal(&disk, &raw, what);
-            let replayed = disk.chain().leaf().replayed_log_entries();
+            let replayed = disk.files()[0].replayed_log_entries();
             assert_eq!(replayed.is_some_and(|entries| entries > 0), repaired, "{what}: replay");
             if repaired { Log::Replayed } else { Log::Empty }
         }
@@ -201,12 +206,12 @@ fn compare_with_qemu(image: &Path, what: &str) -> Log {
     log
 }
 
-fn must_equal(disk: &VirtualDisk, raw: &Path, what: &str) {
+fn must_equal(disk: &Disk, raw: &Path, what: &str) {
     // Reading the holes of a raw file of 10 GB would take most of the test's time.
     let map = qemu_img(&["map", "-f", "raw", "--output=json", text(raw)]);
     let map: Vec<Value> = serde_json::from_slice(&map).unwrap();
     let mut file = File::open(raw).unwrap();
-    assert_eq!(file.metadata().unwrap().len(), disk.size(), "{what}: size");
+    assert_eq!(file.metadata().unwrap().len(), disk.identity().virtual_size, "{what}: size");
     let mut covered = 0;
     let (mut ours, mut theirs) = (vec![0; MB as usize], vec![0; MB as usize]);
     for extent in map {
@@ -220,12 +225,12 @@ fn must_equal(disk: &VirtualDisk, raw: &Path, what: &str) {
                 file.seek(SeekFrom::Start(at)).unwrap();
                 file.read_exact(&mut theirs[..length]).unwrap();
             }
-            disk.read_at(&mut ours[..length], at).unwrap();
+            disk.read_exact_at(&mut ours[..length], at).unwrap();
             assert!(ours[..length] == theirs[..length], "{what}: {length} bytes at {at:#x} differ");
         }
         covered = end;
     }
-    assert_eq!(covered, disk.size());
+    assert_eq!(covered, disk.identity().virtual_size);
 }
 
 #[test]

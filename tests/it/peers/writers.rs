@@ -1,18 +1,18 @@
 //! qemu-io as a program that has the disk open, or writes to it, while it is read.
 
 use super::qemu::{qemu_img, qemu_is_here, text};
-use crate::common::seeds;
+use crate::common::{changes, seeds};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use vhdx_rct::{ChangeQuery, Error, ErrorKind, Limit, VirtualDisk};
+use vhdx_rct::{Baseline, Disk, Error, ErrorKind, VirtualDiskChanges};
 use vhdx_rct_fixtures::rng::Rng;
 use vhdx_rct_fixtures::vhdx::MB;
 
-fn query(image: &Path) -> ChangeQuery {
-    ChangeQuery::new(image).since(Limit::Allocated)
+fn allocated(image: &Path) -> Result<VirtualDiskChanges, Error> {
+    changes(image, Baseline::Allocated)
 }
 
 fn create(image: &Path) {
@@ -29,7 +29,7 @@ fn spawn(args: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
-/// A qemu that does nothing tells by its locks whether it may write.
+/// The locks of an idle qemu indicate whether it may write.
 #[test]
 fn refuses_beside_an_idle_qemu_that_may_write() {
     if !qemu_is_here("an idle qemu") {
@@ -45,7 +45,7 @@ fn refuses_beside_an_idle_qemu_that_may_write() {
         (&["-r", "-f", "vhdx", path], false),
         (&["-r", "-U", "-f", "vhdx", path], false),
         (&["-r", "-f", "raw", path], false),
-        // Nothing tells of this one, until it writes.
+        // This one is undetectable until it writes.
         (&["--image-opts", &options], false),
     ];
     for (args, refused) in cases {
@@ -53,7 +53,7 @@ fn refuses_beside_an_idle_qemu_that_may_write() {
         let mut prompt = [0; 9];
         qemu.stdout.as_mut().unwrap().read_exact(&mut prompt).unwrap();
         assert_eq!(&prompt, b"qemu-io> ", "{args:?}");
-        let answer = query(&image).run();
+        let answer = allocated(&image);
         assert_eq!(answer.is_err(), refused, "{args:?}: {answer:?}");
         if let Err(error) = answer {
             assert_eq!(error.kind(), ErrorKind::InUse, "{error}");
@@ -61,7 +61,7 @@ fn refuses_beside_an_idle_qemu_that_may_write() {
         }
         drop(qemu.stdin.take());
         assert!(qemu.wait().unwrap().success(), "{args:?}");
-        query(&image).run().unwrap();
+        allocated(&image).unwrap();
     }
 }
 
@@ -100,18 +100,18 @@ fn start_writer(image: &Path, rng: &mut Rng, locking: bool) -> Child {
 
 /// Reads every place, forwards or backwards; fails if a file changed in the meantime.
 fn read_places(image: &Path, backwards: bool) -> Result<Vec<[u8; 4096]>, Error> {
-    let disk: VirtualDisk = query(image).disk()?;
+    let disk = Disk::open(image)?;
     let mut found = vec![[0; 4096]; PLACES as usize];
     for step in 0..PLACES {
         let i = if backwards { PLACES - 1 - step } else { step };
-        disk.read_at(&mut found[i as usize], place(i))?;
+        disk.read_exact_at(&mut found[i as usize], place(i))?;
         std::thread::sleep(Duration::from_micros(300));
     }
-    disk.must_be_unchanged()?;
+    disk.verify_unchanged()?;
     Ok(found)
 }
 
-/// Is it what the disk held at some moment? Then some first places hold one value, and the
+/// Returns true if the disk held this at some moment: some first places hold one value, and the
 /// others the value before.
 fn is_one_state(places: &[[u8; 4096]]) -> bool {
     let uniform = places.iter().all(|bytes| bytes.iter().all(|byte| byte == &bytes[0]));
@@ -124,7 +124,7 @@ fn is_one_state(places: &[[u8; 4096]]) -> bool {
 }
 
 #[test]
-fn tells_states_from_mixtures() {
+fn distinguishes_states_from_mixtures() {
     let state = |values: [u8; 4]| is_one_state(&values.map(|value| [value; 4096]));
     assert!(state([0; 4]) && state([1, 0, 0, 0]) && state([7, 7, 7, 6]) && state([1, 1, 200, 200]));
     assert!(!state([6, 6, 6, 7]) && !state([7, 5, 5, 5]) && !state([7, 6, 7, 6]));
@@ -164,7 +164,7 @@ fn read_beside_a_writer(locking: bool) {
         writer.kill().unwrap();
         writer.wait().unwrap();
         std::thread::sleep(Duration::from_millis(20));
-        // Nobody writes any more.
+        // The writer has stopped.
         if let Err(error) = read_places(&image, false) {
             assert!(announced_only(&error), "{error}");
         }

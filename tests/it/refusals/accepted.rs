@@ -2,9 +2,9 @@
 
 use super::support::*;
 use crate::common::image::Image;
-use crate::common::memory::Memory;
+use crate::common::memory::{MemoryStorage, WithFile};
 use uuid::Uuid;
-use vhdx_rct::{ByteRange, Limit};
+use vhdx_rct::{Baseline, ByteRange};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::vhdx::{
     Block, DirtyLog, HeaderPlan, LogPlan, LogStart, MB, PAGE, ParentLocator, Target, VhdxBuilder,
@@ -46,6 +46,9 @@ fn headers_and_lengths() {
             "a creator that is no text",
             edited(single(), |i| i.put(8, [0x00, 0xD8, 0xFF, 0xFF, 0xFF])),
         ),
+        ("a creator of halves", edited(single(), |i| i.put(8, [0x00, 0xDC].repeat(256)))),
+        ("a creator of unknown characters", edited(single(), |i| i.put(8, [0xFF; 512]))),
+        ("a creator of line breaks", edited(single(), |i| i.put(8, [0x0A; 512]))),
         ("no creator", edited(single(), |i| i.put(8, [0; 512]))),
     ]);
 }
@@ -195,7 +198,7 @@ fn locators() {
         ("a second linkage", name(ParentLocator::new(ODD).linkage2(linkage))),
         ("no dot", ParentLocator::new(linkage).relative("base.vhdx")),
         ("another letter case", ParentLocator::new(linkage).relative(r".\BASE.vhdx")),
-        ("a folder up and down", ParentLocator::new(linkage).relative(r"..\disks\base.vhdx")),
+        ("a directory up and down", ParentLocator::new(linkage).relative(r"..\disks\base.vhdx")),
         (
             "only a path of another machine",
             ParentLocator::new(linkage).absolute(r"X:\VMs\base.vhdx"),
@@ -256,20 +259,20 @@ fn a_child_larger_than_its_parent() {
 fn damage_outside_the_region_asked_about() {
     let mut image = Image::new(&single());
     image.block(3, 5);
-    let files = Memory::default().with(DISK, image.bytes);
-    let ask = |region| query(files.clone(), DISK, Limit::Allocated).region(region).run();
+    let disk = open(MemoryStorage::new().with(DISK, image.bytes), DISK).unwrap();
+    let ask = |region| disk.changes(Baseline::Allocated).region(region).collect();
     assert_eq!(ask(0..3 * MB).unwrap().ranges, single_allocated());
-    must_refuse(ask(0..3 * MB + 1), BAT_CORRUPT, DISK, &["block 3"]);
+    must_refuse(ask(0..3 * MB + 1), BAT_CORRUPT, THE_DISK, &["block 3"]);
 }
 
 #[test]
 fn regions_at_the_edges_of_the_disk() {
-    let files = Memory::default().with(DISK, Image::new(&single()).bytes);
+    let disk = open_single(&Image::new(&single())).unwrap();
     for (region, expected) in
         [(0..4 * MB, 2), (4 * MB..4 * MB, 0), (0..0, 0), (MB - 1..2 * MB + 1, 2)]
     {
         let length = region.end - region.start;
-        let answer = query(files.clone(), DISK, Limit::Allocated).region(region).run().unwrap();
+        let answer = disk.changes(Baseline::Allocated).region(region).collect().unwrap();
         assert_eq!((answer.processed_byte_length, answer.ranges.len()), (length, expected));
     }
 }

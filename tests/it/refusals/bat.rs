@@ -21,6 +21,7 @@ fn blocks_of_a_disk_without_parent() {
             &["block 2", "0x0000000006300007"],
         ),
         case("at 0", |i| i.block(0, FULL), BAT_CORRUPT, &["block 0", "header section"]),
+        case("in the headers", |i| i.block(0, (MB / 16) | FULL), BAT_CORRUPT, &["header section"]),
         case("in the log", |i| i.block(0, MB | FULL), BAT_CORRUPT, &["0x0000000000100006", "log"]),
         case(
             "in the metadata",
@@ -49,23 +50,23 @@ fn blocks_of_a_disk_without_parent() {
 
 /// Blocks of 2 MB, so that one can begin outside a region and end inside.
 #[test]
-fn blocks_that_reach_into_something() {
+fn rejects_blocks_that_overlap_other_structures() {
     let mut image = Image::new(&VhdxBuilder::new(4 * MB).block_size(2 * MB));
     // The BAT moves to where there is a megabyte free before it.
     let free = image.bytes.len() as u64;
     image.bytes.resize((free + 4 * MB) as usize, 0);
     image.region_tables(16 + 16, (free + MB).to_le_bytes());
     image.put(free + MB, (free | FULL).to_le_bytes());
-    must_refuse(ask_single(image), BAT_CORRUPT, DISK, &["block 0", "BAT"]);
+    must_refuse(ask_single(image), BAT_CORRUPT, THE_DISK, &["block 0", "BAT"]);
 }
 
 #[test]
-fn an_unknown_region_is_no_place_for_a_block() {
+fn rejects_a_block_inside_an_unknown_region() {
     let id = uuid::Uuid::from_u128(0xF00);
     let mut image = Image::new(&single().extra_region(id, false));
     let place = image.at.extra_regions[&id];
     image.block(0, place | FULL);
-    must_refuse(ask_single(image), BAT_CORRUPT, DISK, &["block 0", "region"]);
+    must_refuse(ask_single(image), BAT_CORRUPT, THE_DISK, &["block 0", "region"]);
 }
 
 #[test]
@@ -109,11 +110,8 @@ fn blocks_and_bitmaps_of_a_child() {
 fn a_parents_entry() {
     let (mut parent, child) = pair();
     parent.block(3, 4);
-    let files = crate::common::memory::Memory::default()
-        .with(BASE, parent.bytes.clone())
-        .with(DISK, child.bytes.clone());
-    let answer = query(files, DISK, vhdx_rct::Limit::Allocated).run();
-    must_refuse(answer, BAT_CORRUPT, BASE, &["block 3"]);
+    let answer = ask(files(&parent, &child), DISK, vhdx_rct::Baseline::Allocated);
+    must_refuse(answer, BAT_CORRUPT, THE_PARENT, &["block 3"]);
     assert_eq!(ask_pair(&parent, child).unwrap().ranges, child_changes());
 }
 
@@ -122,5 +120,5 @@ fn a_parents_entry() {
 fn a_fixed_disk() {
     let mut image = Image::new(&single().fixed(true).all_blocks_full(Fill(9)));
     image.block(2, (64 * MB) | FULL);
-    must_refuse(ask_single(image), BAT_CORRUPT, DISK, &["block 2"]);
+    must_refuse(ask_single(image), BAT_CORRUPT, THE_DISK, &["block 2"]);
 }

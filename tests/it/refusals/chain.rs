@@ -2,19 +2,19 @@
 
 use super::support::*;
 use crate::common::deep::Deep;
-use crate::common::faulty::{Call, Fault, Faulty};
+use crate::common::faulty::{Call, Fault, Faulty, Reaction};
 use crate::common::image::Image;
-use crate::common::memory::Memory;
+use crate::common::memory::{MemoryStorage, WithFile};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
-use vhdx_rct::source::Storage;
-use vhdx_rct::{ChangeQuery, Limit, MAX_CHAIN_FILES};
+use vhdx_rct::source::{LocalStorage, Storage};
+use vhdx_rct::{Baseline, MAX_CHAIN_FILES, Subject};
 use vhdx_rct_fixtures::vhdx::{ParentLocator, ids};
 
 fn in_storage(storage: impl Storage + 'static) -> Answer {
-    ChangeQuery::new(DISK).since(Limit::Allocated).storage(Arc::new(storage)).run()
+    ask(storage, DISK, Baseline::Allocated)
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn a_parent_that_was_written_to() {
     let changed = Image::new(&super::support::parent().data_write_guid(Uuid::from_u128(0xCAFE)));
     let (expected, found) = (parent.at.data_write_guid, changed.at.data_write_guid);
     let says = ["base.vhdx", &expected.to_string(), &found.to_string()];
-    must_refuse(ask_pair(&changed, child), PARENT_MISMATCH, DISK, &says);
+    must_refuse(ask_pair(&changed, child), PARENT_MISMATCH, THE_DISK, &says);
 }
 
 /// Linkage is the DataWriteGuid alone.
@@ -42,14 +42,14 @@ fn a_parent_without_a_guid() {
     let parent = Image::new(&parent().data_write_guid(Uuid::nil()));
     let locator = ParentLocator::new(Uuid::max()).linkage2(Uuid::nil()).relative(r".\base.vhdx");
     let child = Image::new(&child().parent(locator));
-    must_refuse(ask_pair(&parent, child), PARENT_MISMATCH, DISK, &["base.vhdx"]);
+    must_refuse(ask_pair(&parent, child), PARENT_MISMATCH, THE_DISK, &["base.vhdx"]);
 }
 
 #[test]
 fn a_missing_parent() {
     let (_, child) = pair();
-    let alone = Memory::default().with(DISK, child.bytes);
-    must_refuse(in_storage(alone), PARENT_NOT_FOUND, DISK, &["base.vhdx"]);
+    let alone = MemoryStorage::new().with(DISK, child.bytes);
+    must_refuse(in_storage(alone), PARENT_NOT_FOUND, THE_DISK, &["base.vhdx"]);
 }
 
 #[test]
@@ -58,13 +58,15 @@ fn a_missing_grandparent() {
     let child = Image::new(
         &child().parent(ParentLocator::new(parent.at.data_write_guid).relative("middle.avhdx")),
     );
-    let files = Memory::default().with(DISK, child.bytes).with("/disks/middle.avhdx", parent.bytes);
-    must_refuse(in_storage(files), PARENT_NOT_FOUND, "/disks/middle.avhdx", &["base.vhdx"]);
+    let files =
+        MemoryStorage::new().with(DISK, child.bytes).with("/disks/middle.avhdx", parent.bytes);
+    let middle = (Subject::Parent, "/disks/middle.avhdx");
+    must_refuse(in_storage(files), PARENT_NOT_FOUND, middle, &["base.vhdx"]);
 }
 
-fn pair_in_memory() -> Arc<Memory> {
+fn pair_in_memory() -> Arc<MemoryStorage> {
     let (parent, child) = pair();
-    Arc::new(Memory::default().with(BASE, parent.bytes).with(DISK, child.bytes))
+    Arc::new(files(&parent, &child))
 }
 
 /// The parent may be seen and not opened, opened and not read, or not even be seen.
@@ -72,34 +74,45 @@ fn pair_in_memory() -> Arc<Memory> {
 fn access_denied_to_the_parent() {
     let ways: [fn(Call, &Path) -> bool; 4] = [
         |call, path| call == Call::Open && path == Path::new(BASE),
-        |call, path| call == Call::Length && path == Path::new(BASE),
+        |call, path| call == Call::Size && path == Path::new(BASE),
         |call, path| call == Call::Read && path == Path::new(BASE),
         |call, path| call == Call::Canonicalize && path.ends_with("base.vhdx"),
     ];
     for (way, hits) in ways.into_iter().enumerate() {
-        eprintln!("way {way}");
-        let fault = Fault { kind: ErrorKind::PermissionDenied, at: 0, stays: true, hits };
-        let answer = in_storage(Faulty::new(pair_in_memory(), fault));
-        must_refuse(answer, PARENT_ACCESS_DENIED, if way < 3 { BASE } else { "" }, &["base.vhdx"]);
+        let fault = Fault {
+            reaction: Reaction::Fail(ErrorKind::PermissionDenied),
+            at: 0,
+            stays: true,
+            hits,
+        };
+        let storage = Faulty::new(pair_in_memory(), fault);
+        let error = open(storage.clone(), DISK).unwrap().missing_parent().cloned().unwrap();
+        let error = must_refuse(Err(error), PARENT_ACCESS_DENIED, THE_PARENT, &["injected"]);
+        assert_eq!(error.io_kind(), Some(ErrorKind::PermissionDenied), "way {way}");
+        // What the disk itself holds is known all the same.
+        let own = ask(storage.clone(), DISK, Baseline::Parent).unwrap();
+        assert_eq!(own.ranges, child_changes(), "way {way}");
+        must_refuse(in_storage(storage), PARENT_ACCESS_DENIED, THE_PARENT, &["injected"]);
     }
 }
 
 #[test]
 fn access_denied_to_the_disk() {
-    for call in [Call::Canonicalize, Call::Open, Call::Length, Call::Read] {
+    for call in [Call::Canonicalize, Call::Open, Call::Size, Call::Read] {
         let hits: fn(Call, &Path) -> bool = match call {
             Call::Canonicalize => |call, _| call == Call::Canonicalize,
             Call::Open => |call, _| call == Call::Open,
-            Call::Length => |call, _| call == Call::Length,
+            Call::Size => |call, _| call == Call::Size,
             _ => |call, _| call == Call::Read,
         };
-        let fault = Fault { kind: ErrorKind::PermissionDenied, at: 0, stays: true, hits };
-        must_refuse(
-            in_storage(Faulty::new(pair_in_memory(), fault)),
-            ACCESS_DENIED,
-            DISK,
-            &["injected"],
-        );
+        let fault = Fault {
+            reaction: Reaction::Fail(ErrorKind::PermissionDenied),
+            at: 0,
+            stays: true,
+            hits,
+        };
+        let answer = in_storage(Faulty::new(pair_in_memory(), fault));
+        must_refuse(answer, ACCESS_DENIED, THE_DISK, &["injected"]);
     }
 }
 
@@ -107,10 +120,10 @@ fn access_denied_to_the_disk() {
 #[test]
 fn access_denied_by_this_machine() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let (parent, child) = pair();
     // The parent is named by its canonical path.
-    let place = folder.path().canonicalize().unwrap();
+    let place = directory.path().canonicalize().unwrap();
     let (base, disk) = (place.join("base.vhdx"), place.join("disk.avhdx"));
     parent.save(&base);
     child.save(&disk);
@@ -119,10 +132,10 @@ fn access_denied_by_this_machine() {
         crate::common::skip("access_denied_by_this_machine: this user may read everything");
         return;
     }
-    let query = |path: &Path| ChangeQuery::new(path).since(Limit::Allocated).run();
-    let name = |path: &Path| path.to_str().unwrap().to_owned();
-    must_refuse(query(&disk), PARENT_ACCESS_DENIED, &name(&base), &[]);
-    must_refuse(query(&base), ACCESS_DENIED, &name(&base), &[]);
+    let query = |path: &Path| ask(LocalStorage::new(), path, Baseline::Allocated);
+    let name = base.to_str().unwrap();
+    must_refuse(query(&disk), PARENT_ACCESS_DENIED, (Subject::Parent, name), &[]);
+    must_refuse(query(&base), ACCESS_DENIED, (Subject::Disk, name), &[]);
 }
 
 #[test]
@@ -140,12 +153,12 @@ fn parents_that_cannot_be_read() {
         case("not finished", unfinished, in_use, &["creation"]),
     ];
     let (parent, child) = pair();
-    for case in cases {
-        eprintln!("{}", case.name);
-        let mut damaged = parent.clone();
-        (case.damage)(&mut damaged);
-        must_refuse(ask_all(damaged, &child), case.code, BASE, case.says);
-    }
+    refuse_each_about(THE_PARENT, &parent, &cases, |parent| {
+        let answer = in_storage(files(&parent, &child));
+        // The question whether the disk's own file can be read does not come to the parent.
+        assert_eq!(ask_own(&parent, &child).unwrap().ranges, child_changes());
+        answer
+    });
 }
 
 /// The physical sector size gives way to what says that the file is not finished.
@@ -153,47 +166,45 @@ fn unfinished(image: &mut Image) {
     image.item_entry(ids::PHYSICAL_SECTOR_SIZE, 0, ids::INCOMPLETE_FILE.to_bytes_le());
 }
 
-fn ask_all(parent: Image, child: &Image) -> Answer {
-    in_storage(Memory::default().with(BASE, parent.bytes).with(DISK, child.bytes.clone()))
+fn ask_own(parent: &Image, child: &Image) -> Answer {
+    ask(files(parent, child), DISK, Baseline::Parent)
 }
 
 #[test]
 fn circles() {
     for files in [1, 2, 3] {
         let deep = Arc::new(Deep::new(files, Some(0)));
-        let answer =
-            ChangeQuery::new(deep.path(0)).since(Limit::Allocated).storage(deep.clone()).run();
+        let answer = options(deep.clone()).open(deep.path(0)).unwrap().changes(Baseline::Allocated);
         let leaf = deep.path(0).to_str().unwrap().to_owned();
-        must_refuse(answer, CYCLE, "", &[&leaf]);
+        must_refuse(answer.collect(), CYCLE, (Subject::Parent, &leaf), &["cycle"]);
     }
 }
 
 #[test]
-fn as_many_files_as_may_be_and_one_more() {
+fn rejects_chains_above_the_maximum_length() {
     let most = MAX_CHAIN_FILES as u64;
     for (files, accepted) in [(most, true), (most + 1, false)] {
         let deep = Arc::new(Deep::new(files, None));
-        let answer =
-            ChangeQuery::new(deep.path(0)).since(Limit::Allocated).storage(deep.clone()).run();
+        let answer = options(deep.clone()).open(deep.path(0)).unwrap().changes(Baseline::Allocated);
         if accepted {
-            assert_eq!(answer.unwrap().ranges, changes(&[1 << 20..2 << 20]));
+            assert_eq!(answer.collect().unwrap().ranges, changes(&[1 << 20..2 << 20]));
         } else {
-            must_refuse(answer, CORRUPT, "", &[&most.to_string(), "avhdx"]);
+            let last = deep.path(most - 1).to_str().unwrap().to_owned();
+            must_refuse(answer.collect(), CORRUPT, (Subject::Parent, &last), &[&most.to_string()]);
         }
     }
 }
 
 #[test]
-fn a_limit_that_is_no_file_of_the_chain() {
+fn rejects_a_baseline_outside_the_chain() {
     let (parent, child) = pair();
     let other = "/disks/other.vhdx";
     for (there, limit) in [(true, other), (false, "/disks/gone.vhdx")] {
-        let mut files =
-            Memory::default().with(BASE, parent.bytes.clone()).with(DISK, child.bytes.clone());
+        let mut files = files(&parent, &child);
         if there {
             files = files.with(other, parent.bytes.clone());
         }
-        let answer = query(files, DISK, Limit::File(limit.into())).run();
-        must_refuse(answer, INVALID_PARAMETER, "", &[limit, DISK]);
+        let answer = ask(files, DISK, Baseline::File(limit.into()));
+        must_refuse(answer, INVALID_PARAMETER, REQUEST, &[limit, DISK]);
     }
 }

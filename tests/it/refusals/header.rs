@@ -127,7 +127,7 @@ fn length(image: &mut Image, length: u64) {
 }
 
 #[test]
-fn a_log_that_holds_nothing_of_use() {
+fn rejects_a_dirty_log_without_valid_entries() {
     let empty = Image::new(&single().log(LogPlan::Raw(Vec::new())));
-    must_refuse(ask_single(empty), CORRUPT, DISK, &["log"]);
+    must_refuse(ask_single(empty), CORRUPT, THE_DISK, &["log"]);
 }

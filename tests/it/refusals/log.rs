@@ -26,12 +26,11 @@ pub fn with_log(parts: Vec<(u64, Vec<u8>)>) -> Image {
 
 #[track_caller]
 fn must_not_replay(name: &str, parts: Vec<(u64, Vec<u8>)>) {
-    eprintln!("{name}");
-    must_refuse(ask_single(with_log(parts)), CORRUPT, DISK, &["log"]);
+    must_refuse_case(name, ask_single(with_log(parts)), CORRUPT, THE_DISK, &["log"]);
 }
 
 #[test]
-fn the_entry_that_the_others_are_made_from_is_right() {
+fn base_entry_is_valid() {
     let entry = raw_entry(&right(&Image::new(&single())));
     let answer = ask_single(with_log(vec![(0, entry)])).unwrap();
     assert_eq!(answer.ranges, single_allocated());
@@ -39,10 +38,10 @@ fn the_entry_that_the_others_are_made_from_is_right() {
 
 type Edit<T> = fn(&mut T);
 
-/// What an entry is after an edit.
+/// The state of an entry after an edit.
 #[derive(Clone, Copy, PartialEq)]
 enum Now {
-    /// Whole, and breaks the rule that the message tells.
+    /// Complete, but breaks the rule that the message names.
     Broken(&'static str),
     /// Not known to be whole, or not of this log.
     Absent,
@@ -55,17 +54,16 @@ use Now::{Absent, Broken, Incomplete};
 /// nothing says that it was ever written.
 #[track_caller]
 fn must_not_be_dropped(name: &str, entry: impl Fn(RawEntry) -> Vec<u8>, now: Now) {
-    eprintln!("{name}");
     let image = Image::new(&single());
     let says = if let Broken(says) = now { says } else { "log" };
     let alone = with_log(vec![(0, entry(right(&image)))]);
-    must_refuse(ask_single(alone), CORRUPT, DISK, &[says]);
+    must_refuse_case(name, ask_single(alone), CORRUPT, THE_DISK, &[says]);
     let next = RawEntry { sequence: 8, ..right(&image) };
     let parts = vec![(0, raw_entry(&right(&image))), (8192, entry(next))];
     let answer = ask_single(with_log(parts));
     match now {
-        Absent => assert_eq!(answer.unwrap().ranges, single_allocated()),
-        Broken(_) | Incomplete => must_refuse(answer, CORRUPT, DISK, &[says]),
+        Absent => assert_eq!(answer.unwrap().ranges, single_allocated(), "{name}"),
+        Broken(_) | Incomplete => must_refuse_case(name, answer, CORRUPT, THE_DISK, &[says]),
     }
 }
 
@@ -191,7 +189,7 @@ fn a_file_shorter_than_its_log_says() {
     let flushed_file_offset = image.bytes.len() as u64 + MB;
     let entry = RawEntry { flushed_file_offset, ..right(&image) };
     let cut = with_log(vec![(0, raw_entry(&entry))]);
-    must_refuse(ask_single(cut), CUT_SHORT, DISK, &["0x700000", "0x600000"]);
+    must_refuse(ask_single(cut), CUT_SHORT, THE_DISK, &["0x700000", "0x600000"]);
 }
 
 /// An existing writer stores the file's length as it is. A block of the second entry would be

@@ -1,14 +1,9 @@
 //! Whole log entries that the active sequence does not include: stale ones, ones after a torn
-//! entry, and ones that no loss of power leaves behind.
+//! entry, and ones that no power loss leaves.
 
 use super::log::{right, with_log};
 use super::support::*;
 use crate::common::image::Image;
-use crate::common::memory::Memory;
-use std::path::Path;
-use std::sync::Arc;
-use vhdx_rct::source::SliceSource;
-use vhdx_rct::vhdx::Vhdx;
 use vhdx_rct_fixtures::vhdx::log::{RawEntry, raw_entry};
 
 /// The length of each entry.
@@ -37,17 +32,15 @@ fn torn(place: u64, sequence: u64, tail: u64) -> (u64, Vec<u8>) {
     (at, bytes)
 }
 
-/// Replays the log up to number 8, and tells what a check finds.
+/// Replays the log up to number 8, and returns the findings of a check.
 #[track_caller]
 fn findings(parts: Parts) -> Vec<String> {
     let image = with_log(parts);
-    let files = Memory::default().with(DISK, image.bytes.clone());
-    let answer = query(files, DISK, vhdx_rct::Limit::Allocated).run().unwrap();
+    let disk = open_single(&image).unwrap();
+    let answer = disk.changes(vhdx_rct::Baseline::Allocated).collect().unwrap();
     assert_eq!(answer.ranges, single_allocated());
-    let source = Arc::new(SliceSource(image.bytes));
-    let file = Vhdx::from_source(source, Path::new(DISK)).unwrap();
-    assert_eq!(file.replayed_log_entries(), Some(2));
-    let report = file.check().unwrap();
+    assert_eq!(disk.files()[0].replayed_log_entries(), Some(2));
+    let report = disk.check().unwrap();
     assert_eq!(report.total, report.findings.len() as u64);
     report.findings
 }
@@ -115,9 +108,8 @@ fn refuses_whole_entries_that_no_loss_of_power_leaves() {
         ),
     ];
     for (name, more) in cases {
-        eprintln!("{name}");
         let answer = ask_single(with_log([two(), more].concat()));
-        must_refuse(answer, CORRUPT, DISK, &["sequence number", "older copy"]);
+        must_refuse_case(name, answer, CORRUPT, THE_DISK, &["sequence number", "older copy"]);
     }
 }
 
@@ -129,5 +121,5 @@ fn sequence_numbers_may_end_at_the_top() {
     assert_eq!(findings([parts(), vec![entry(4, 1, 4)]].concat()), [""; 0]);
     let broken = edited(4, 0, 2, |_| {});
     let answer = ask_single(with_log([parts(), vec![broken]].concat()));
-    must_refuse(answer, CORRUPT, DISK, &["above 0"]);
+    must_refuse(answer, CORRUPT, THE_DISK, &["above 0"]);
 }

@@ -5,6 +5,7 @@ use crate::common::image::Image;
 use uuid::Uuid;
 use vhdx_rct_fixtures::vhdx::{Placement, ids};
 
+const BAD: Code = METADATA_CORRUPT;
 const COUNT: u64 = 10;
 /// Fields of a table entry.
 const ID: u64 = 0;
@@ -31,10 +32,10 @@ fn forget(image: &mut Image, id: Uuid) {
 #[test]
 fn the_table() {
     let cases = [
-        case("signature", |i| table(i, 0, "atadatem"), METADATA_CORRUPT, &["atadatem"]),
-        case("2048 entries", |i| table(i, COUNT, [0, 8]), METADATA_CORRUPT, &["2048"]),
-        case("65535 entries", |i| table(i, COUNT, [0xFF; 2]), METADATA_CORRUPT, &["65535"]),
-        case("no entry", |i| table(i, COUNT, [0; 2]), METADATA_CORRUPT, &[]),
+        case("signature", |i| table(i, 0, "atadatem"), BAD, &["atadatem"]),
+        case("2048 entries", |i| table(i, COUNT, [0, 8]), BAD, &["2048"]),
+        case("65535 entries", |i| table(i, COUNT, [0xFF; 2]), BAD, &["65535"]),
+        case("no entry", |i| table(i, COUNT, [0; 2]), BAD, &[]),
     ];
     refuse_each(&Image::new(&single()), &cases, ask_single);
 }
@@ -43,43 +44,29 @@ fn the_table() {
 fn places_of_items() {
     const SIZE: Uuid = ids::VIRTUAL_DISK_SIZE;
     let cases = [
+        case("in the table", |i| set(i, SIZE, OFFSET, 0xFFF8), BAD, &["0xfff8", "2fa54224"]),
+        case("offset 0", |i| set(i, SIZE, OFFSET, 0), BAD, &["2fa54224"]),
+        case("across the region's end", |i| set(i, SIZE, OFFSET, 0xF_FFFC), BAD, &["0xffffc"]),
+        case("behind the region", |i| set(i, SIZE, OFFSET, 0x10_0000), BAD, &["0x100000"]),
+        case("at 2^32", |i| set(i, SIZE, OFFSET, u32::MAX), BAD, &["0xffffffff"]),
+        case("above 1 MB", |i| set(i, SIZE, LENGTH, (1 << 20) + 1), BAD, &["1048577"]),
+        case("of 2^32 bytes", |i| set(i, SIZE, LENGTH, u32::MAX), BAD, &["4294967295"]),
         case(
-            "in the table",
-            |i| set(i, SIZE, OFFSET, 0xFFF8),
-            METADATA_CORRUPT,
-            &["0xfff8", "2fa54224"],
+            "that wraps to 0",
+            |i| (set(i, SIZE, OFFSET, 1 << 31), set(i, SIZE, LENGTH, 1 << 31)).1,
+            BAD,
+            &["0x80000000"],
         ),
-        case("offset 0", |i| set(i, SIZE, OFFSET, 0), METADATA_CORRUPT, &["2fa54224"]),
-        case(
-            "across the region's end",
-            |i| set(i, SIZE, OFFSET, 0xF_FFFC),
-            METADATA_CORRUPT,
-            &["0xffffc"],
-        ),
-        case(
-            "behind the region",
-            |i| set(i, SIZE, OFFSET, 0x10_0000),
-            METADATA_CORRUPT,
-            &["0x100000"],
-        ),
-        case("at 2^32", |i| set(i, SIZE, OFFSET, u32::MAX), METADATA_CORRUPT, &["0xffffffff"]),
-        case("above 1 MB", |i| set(i, SIZE, LENGTH, (1 << 20) + 1), METADATA_CORRUPT, &["1048577"]),
-        case(
-            "of 2^32 bytes",
-            |i| set(i, SIZE, LENGTH, u32::MAX),
-            METADATA_CORRUPT,
-            &["4294967295"],
-        ),
-        case("too short", |i| set(i, SIZE, LENGTH, 4), METADATA_CORRUPT, &["4", "8"]),
-        case("empty", empty, METADATA_CORRUPT, &["virtual disk size", "has 0"]),
+        case("too short", |i| set(i, SIZE, LENGTH, 4), BAD, &["4", "8"]),
+        case("empty", empty, BAD, &["virtual disk size", "found 0"]),
         case(
             "empty, and not at 0",
             |i| set(i, SIZE, LENGTH, 0),
-            METADATA_CORRUPT,
+            BAD,
             &["2fa54224", "0 bytes", "empty at 0"],
         ),
-        case("overlapping", overlap, METADATA_CORRUPT, &["overlap"]),
-        case("twice", twice, METADATA_CORRUPT, &["twice", "2fa54224"]),
+        case("overlapping", overlap, BAD, &["overlap"]),
+        case("twice", twice, BAD, &["twice", "2fa54224"]),
     ];
     refuse_each(&Image::new(&single()), &cases, ask_single);
 }
@@ -104,51 +91,36 @@ fn twice(image: &mut Image) {
 #[test]
 fn missing_items() {
     let cases = [
-        case(
-            "parameters",
-            |i| forget(i, ids::FILE_PARAMETERS),
-            METADATA_CORRUPT,
-            &["file parameters"],
-        ),
-        case("size", |i| forget(i, ids::VIRTUAL_DISK_SIZE), METADATA_CORRUPT, &["size"]),
-        case("id", |i| forget(i, ids::VIRTUAL_DISK_ID), METADATA_CORRUPT, &["id"]),
-        case("sector", |i| forget(i, ids::LOGICAL_SECTOR_SIZE), METADATA_CORRUPT, &["sector size"]),
-        case(
-            "physical",
-            |i| forget(i, ids::PHYSICAL_SECTOR_SIZE),
-            METADATA_CORRUPT,
-            &["sector size"],
-        ),
-        case(
-            "locator",
-            |i| i.item(ids::FILE_PARAMETERS, 4, [2]),
-            METADATA_CORRUPT,
-            &["parent locator"],
-        ),
+        case("parameters", |i| forget(i, ids::FILE_PARAMETERS), BAD, &["file parameters"]),
+        case("size", |i| forget(i, ids::VIRTUAL_DISK_SIZE), BAD, &["size"]),
+        case("id", |i| forget(i, ids::VIRTUAL_DISK_ID), BAD, &["id"]),
+        case("sector", |i| forget(i, ids::LOGICAL_SECTOR_SIZE), BAD, &["sector size"]),
+        case("physical", |i| forget(i, ids::PHYSICAL_SECTOR_SIZE), BAD, &["sector size"]),
+        case("locator", |i| i.item(ids::FILE_PARAMETERS, 4, [2]), BAD, &["parent locator"]),
     ];
     refuse_each(&Image::new(&single()), &cases, ask_single);
 }
 
 #[test]
-fn unknown_and_telling_items() {
+fn rejects_unknown_and_incomplete_file_items() {
     let unknown = Image::new(&single().extra_metadata(UNKNOWN, &[1; 8], REQUIRED));
-    must_refuse(ask_single(unknown), UNKNOWN_PART, DISK, &["0000beef"]);
+    must_refuse(ask_single(unknown), UNKNOWN_PART, THE_DISK, &["0000beef"]);
     let user = Image::new(&single().extra_metadata(UNKNOWN, &[1; 8], REQUIRED | 1));
-    must_refuse(ask_single(user), UNKNOWN_PART, DISK, &["0000beef"]);
+    must_refuse(ask_single(user), UNKNOWN_PART, THE_DISK, &["0000beef"]);
     for flags in [0, 2, REQUIRED] {
         let unfinished = Image::new(&single().extra_metadata(ids::INCOMPLETE_FILE, &[0; 8], flags));
-        must_refuse(ask_single(unfinished), IN_USE, DISK, &["creation"]);
+        must_refuse(ask_single(unfinished), IN_USE, THE_DISK, &["creation"]);
     }
 }
 
 /// An item's name counts together with whose it is: a user's stands in for no system item, and
 /// says nothing that a system item of its name would say.
 #[test]
-fn users_items_with_names_of_system_items() {
+fn user_items_with_names_of_system_items() {
     const USER: u32 = 1;
     let user = |flags| single().extra_metadata(ids::VIRTUAL_DISK_SIZE, &[0xFF; 8], flags);
     let cases = [
-        case("instead", |i| set(i, ids::LOGICAL_SECTOR_SIZE, FLAGS, 1), METADATA_CORRUPT, &["no"]),
+        case("instead", |i| set(i, ids::LOGICAL_SECTOR_SIZE, FLAGS, 1), BAD, &["no"]),
         case(
             "instead, and required",
             |i| set(i, ids::LOGICAL_SECTOR_SIZE, FLAGS, REQUIRED | 1),
@@ -157,9 +129,14 @@ fn users_items_with_names_of_system_items() {
         ),
     ];
     refuse_each(&Image::new(&single()), &cases, ask_single);
-    must_refuse(ask_single(Image::new(&user(USER | REQUIRED))), UNKNOWN_PART, DISK, &["2fa54224"]);
+    must_refuse(
+        ask_single(Image::new(&user(USER | REQUIRED))),
+        UNKNOWN_PART,
+        THE_DISK,
+        &["2fa54224"],
+    );
     let twice = user(USER).extra_metadata(ids::VIRTUAL_DISK_SIZE, &[1; 8], USER);
-    must_refuse(ask_single(Image::new(&twice)), METADATA_CORRUPT, DISK, &["twice", "2fa54224"]);
+    must_refuse(ask_single(Image::new(&twice)), BAD, THE_DISK, &["twice", "2fa54224"]);
 }
 
 #[test]
@@ -177,21 +154,23 @@ fn values() {
         image.item(ids::PHYSICAL_SECTOR_SIZE, 0, size.to_le_bytes());
     }
     let cases = [
-        case("block 0", |i| block(i, 0), METADATA_CORRUPT, &["block size", " 0 "]),
-        case("block 3", |i| block(i, 3), METADATA_CORRUPT, &["block size", " 3 "]),
-        case("block 512 KB", |i| block(i, 1 << 19), METADATA_CORRUPT, &["524288"]),
-        case("block 3 MB", |i| block(i, 3 << 20), METADATA_CORRUPT, &["3145728"]),
-        case("block 512 MB", |i| block(i, 1 << 29), METADATA_CORRUPT, &["536870912"]),
-        case("block 2 GB", |i| block(i, 1 << 31), METADATA_CORRUPT, &["2147483648"]),
-        case("half a sector", |i| size(i, (4 << 20) + 256), METADATA_CORRUPT, &["4194560"]),
-        case("above 64 TB", |i| size(i, (64 << 40) + 512), METADATA_CORRUPT, &["70368744178176"]),
-        case("2^63 bytes", |i| size(i, 1 << 63), METADATA_CORRUPT, &["9223372036854775808"]),
-        case("2^64 - 512 bytes", |i| size(i, 0_u64.wrapping_sub(512)), METADATA_CORRUPT, &[]),
-        case("logical 0", |i| logical(i, 0), METADATA_CORRUPT, &["logical", "0"]),
-        case("logical 1", |i| logical(i, 1), METADATA_CORRUPT, &["logical", "1"]),
-        case("logical 1024", |i| logical(i, 1024), METADATA_CORRUPT, &["logical", "1024"]),
-        case("physical 0", |i| physical(i, 0), METADATA_CORRUPT, &["physical", "0"]),
-        case("physical 8192", |i| physical(i, 8192), METADATA_CORRUPT, &["physical", "8192"]),
+        case("block 0", |i| block(i, 0), BAD, &["block size", " 0 "]),
+        case("block 3", |i| block(i, 3), BAD, &["block size", " 3 "]),
+        case("block 512 KB", |i| block(i, 1 << 19), BAD, &["524288"]),
+        case("block 3 MB", |i| block(i, 3 << 20), BAD, &["3145728"]),
+        case("block 512 MB", |i| block(i, 1 << 29), BAD, &["536870912"]),
+        case("block 2 GB", |i| block(i, 1 << 31), BAD, &["2147483648"]),
+        case("block 2^32 - 1", |i| block(i, u32::MAX), BAD, &["4294967295"]),
+        case("half a sector", |i| size(i, (4 << 20) + 256), BAD, &["4194560"]),
+        case("above 64 TB", |i| size(i, (64 << 40) + 512), BAD, &["70368744178176"]),
+        case("2^63 bytes", |i| size(i, 1 << 63), BAD, &["9223372036854775808"]),
+        case("2^64 - 512 bytes", |i| size(i, 0_u64.wrapping_sub(512)), BAD, &[]),
+        case("logical 0", |i| logical(i, 0), BAD, &["logical", "0"]),
+        case("logical 1", |i| logical(i, 1), BAD, &["logical", "1"]),
+        case("logical 1024", |i| logical(i, 1024), BAD, &["logical", "1024"]),
+        case("logical 2^31", |i| logical(i, 1 << 31), BAD, &["2147483648"]),
+        case("physical 0", |i| physical(i, 0), BAD, &["physical", "0"]),
+        case("physical 8192", |i| physical(i, 8192), BAD, &["physical", "8192"]),
     ];
     refuse_each(&Image::new(&single()), &cases, ask_single);
 }
@@ -203,5 +182,5 @@ fn half_a_large_sector() {
     let Placement { metadata_items, .. } = &image.at;
     let (size, _) = metadata_items[&ids::VIRTUAL_DISK_SIZE];
     image.put(size, ((4_u64 << 20) - 512).to_le_bytes());
-    must_refuse(ask_single(image), METADATA_CORRUPT, DISK, &["4193792"]);
+    must_refuse(ask_single(image), BAD, THE_DISK, &["4193792"]);
 }

@@ -1,21 +1,20 @@
 //! Tracking tables that cannot answer.
 
 use super::support::*;
-use crate::common::faulty::{Call, Fault, Faulty};
+use crate::common::faulty::{Call, Fault, Faulty, Reaction};
 use crate::common::image::Image;
-use crate::common::memory::Memory;
+use crate::common::memory::{MemoryStorage, WithFile};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
-use vhdx_rct::{ChangeQuery, Limit, RctId};
+use vhdx_rct::{Baseline, RctId, Tracking};
 use vhdx_rct_fixtures::ranges::coalesce;
 use vhdx_rct_fixtures::rct::{
     Branch, Checksum, HeaderPlan, OFFSET_TABLE, RctBuilder, RctPlacement, fix_checksum, patch,
 };
 use vhdx_rct_fixtures::vhdx::LogPlan;
 
-const TABLE: &str = "/disks/disk.avhdx.rct";
 const SIZE: u64 = 4 << 20;
 const OLD: Uuid = Uuid::from_u128(0x0001);
 const NEW: Uuid = Uuid::from_u128(0x0002);
@@ -32,58 +31,65 @@ fn table() -> RctBuilder {
 }
 
 fn bytes(builder: &RctBuilder, damage: impl FnOnce(&Path, &RctPlacement)) -> Vec<u8> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("table");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("table");
     let placement = builder.write(&path).unwrap();
     damage(&path, &placement);
     std::fs::read(path).unwrap()
 }
 
-fn ask(disk: Image, table: Vec<u8>, id: RctId, allow_unclean: bool) -> Answer {
-    let files = Memory::default().with(DISK, disk.bytes).with(TABLE, table);
-    query(files, DISK, Limit::Rct(id)).allow_unclean(allow_unclean).run()
+fn beside(disk: &Image, table: Vec<u8>) -> MemoryStorage {
+    MemoryStorage::new().with(DISK, disk.bytes.clone()).with(TABLE, table)
 }
 
+fn ask_since(table: &[u8], id: RctId) -> Answer {
+    ask(beside(&Image::new(&single()), table.into()), DISK, id.into())
+}
+
+/// A table that cannot answer does not keep the disk from being opened and asked otherwise, and
+/// the disk knows why: what the opening found refuses the question too.
 fn ask_clean(table: Vec<u8>) -> Answer {
-    ask(Image::new(&single()), table, RctId::new(NEW, 7), false)
+    let disk = open(beside(&Image::new(&single()), table), DISK).unwrap();
+    let allocated = disk.changes(Baseline::Allocated).collect().unwrap();
+    assert_eq!(allocated.ranges, single_allocated());
+    let answer = disk.changes(RctId::new(NEW, 7)).collect();
+    if let Tracking::Unusable(found) = disk.files()[0].tracking() {
+        let error = answer.as_ref().unwrap_err();
+        assert_eq!((error.kind(), error.to_string()), (found.kind(), found.to_string()));
+        assert!(error.needs_full_backup(), "{error}");
+        assert!(allocated.warnings.iter().any(|warning| warning.path == Path::new(TABLE)));
+    }
+    answer
 }
 
 #[test]
-fn the_table_that_the_others_are_made_from_is_right() {
+fn base_table_is_valid() {
     let answer = ask_clean(bytes(&table(), |_, _| {})).unwrap();
     assert_eq!(answer.ranges, changes(&[3 << 14..5 << 14]));
 }
 
 #[test]
-fn ids_that_a_disk_does_not_know() {
-    let files = Memory::default().with(DISK, Image::new(&single()).bytes);
+fn rejects_unknown_ids() {
+    let files = MemoryStorage::new().with(DISK, Image::new(&single()).bytes);
     let id = RctId::new(NEW, 7);
-    must_refuse(query(files, DISK, Limit::Rct(id)).run(), TRACKING_OFF, DISK, &["tracking"]);
+    must_refuse(ask(files, DISK, id.into()), TRACKING_OFF, THE_DISK, &["tracking"]);
+    let table = bytes(&table(), |_, _| {});
     let unknown = [(Uuid::nil(), 7), (Uuid::max(), 7), (OLD, 5), (NEW, 10), (NEW, u32::MAX)];
     for (branch, number) in unknown {
         let id = RctId::new(branch, number);
-        let answer = ask(Image::new(&single()), bytes(&table(), |_, _| {}), id, false);
-        must_refuse(answer, UNKNOWN_ID, DISK, &[&id.to_string(), &RctId::new(NEW, 9).to_string()]);
+        let says = [&*id.to_string(), &RctId::new(NEW, 9).to_string()];
+        must_refuse(ask_since(&table, id), UNKNOWN_ID, THE_DISK, &says);
     }
 }
 
 #[test]
-fn ids_that_a_disk_knows() {
-    for (branch, number, expected) in
-        // An id of the current branch needs no boundary.
-        [
-            (OLD, 0, 2),
-            (OLD, 4, 1),
-            (NEW, 5, 1),
-            (NEW, 8, 0),
-            (NEW, 9, 0),
-            (NEW, 0, 2),
-            (NEW, 4, 1),
-        ]
-    {
+fn resolves_known_ids() {
+    let table = bytes(&table(), |_, _| {});
+    // An id of the current branch needs no boundary.
+    let current = [(NEW, 5, 1), (NEW, 8, 0), (NEW, 9, 0), (NEW, 0, 2), (NEW, 4, 1)];
+    for (branch, number, expected) in [(OLD, 0, 2), (OLD, 4, 1)].into_iter().chain(current) {
         let id = RctId::new(branch, number);
-        let answer = ask(Image::new(&single()), bytes(&table(), |_, _| {}), id, false);
-        assert_eq!(answer.unwrap().ranges.len(), expected, "{id}");
+        assert_eq!(ask_since(&table, id).unwrap().ranges.len(), expected, "{id}");
     }
 }
 
@@ -108,51 +114,44 @@ fn refuses_older_branches_of_an_inconsistent_history() {
         let branch = |&(guid, first): &(Uuid, u32)| Branch { guid, first, limit: u32::MAX };
         let builder = table().branches(history.iter().map(branch).collect(), 9);
         let table = bytes(&builder, |path, _| on_both_headers(path, 0x30, &NEW.to_bytes_le()));
-        let ask = |guid, number| {
-            ask(Image::new(&single()), table.clone(), RctId::new(guid, number), false)
-        };
-        eprintln!("{name}");
+        let ask = |guid, number| ask_since(&table, RctId::new(guid, number));
         for number in 0..=9 {
-            must_refuse(ask(OLD, number), UNKNOWN_ID, DISK, &[]);
-            assert!(ask(NEW, number).is_ok());
+            must_refuse_case(name, ask(OLD, number), UNKNOWN_ID, THE_DISK, &["not consistent"]);
+            assert!(ask(NEW, number).is_ok(), "{name}");
         }
-        assert_eq!(ask(NEW, 7).unwrap().ranges, changes(&[3 << 14..5 << 14]));
-        must_refuse(ask(NEW, 10), UNKNOWN_ID, DISK, &[]);
+        assert_eq!(ask(NEW, 7).unwrap().ranges, changes(&[3 << 14..5 << 14]), "{name}");
+        must_refuse_case(name, ask(NEW, 10), UNKNOWN_ID, THE_DISK, &["not consistent"]);
     }
 }
 
-/// Which of its two lives an id of the current branch is from nobody can tell.
+/// It is unknown which of its two lives an id of the current branch is from.
 #[test]
 fn refuses_a_current_branch_that_the_history_has_twice() {
     let history =
         [(NEW, 0), (OLD, 3), (NEW, 5)].map(|(guid, first)| Branch { guid, first, limit: u32::MAX });
     let table = bytes(&table().branches(history.into(), 9), |_, _| {});
     for (guid, number) in [(NEW, 1), (NEW, 7), (OLD, 3)] {
-        let id = RctId::new(guid, number);
-        must_refuse(ask(Image::new(&single()), table.clone(), id, false), UNKNOWN_ID, DISK, &[]);
+        let answer = ask_since(&table, RctId::new(guid, number));
+        must_refuse(answer, UNKNOWN_ID, THE_DISK, &["not consistent"]);
     }
 }
 
 #[test]
 fn tables_that_cannot_be_trusted() {
     let plain = |builder: &RctBuilder| bytes(builder, |_, _| {});
-    must_refuse(
-        ask_clean(plain(&table().headers(HeaderPlan::BothBroken))),
-        UNTRUSTED,
-        TABLE,
-        &["checksum"],
-    );
+    let broken = plain(&table().headers(HeaderPlan::BothBroken));
+    must_refuse(ask_clean(broken), UNTRUSTED, THE_TABLE, &["checksum"]);
     let others = [SIZE - (1 << 20), SIZE + (1 << 20), SIZE * 300];
     for size in others.into_iter().chain(RESIZED) {
         let other = RctBuilder::new(size);
         let units = size.div_ceil(16 << 10).to_string();
-        must_refuse(ask_clean(plain(&other)), UNTRUSTED, TABLE, &["256", &units, "resized"]);
+        must_refuse(ask_clean(plain(&other)), UNTRUSTED, THE_TABLE, &["256", &units, "resized"]);
     }
     for count in [0_u16, 512, 0x8000, u16::MAX] {
         let counted = bytes(&table(), |path, _| on_both_headers(path, 0x44, &count.to_le_bytes()));
-        must_refuse(ask_clean(counted), UNTRUSTED, TABLE, &["511"]);
+        must_refuse(ask_clean(counted), UNTRUSTED, THE_TABLE, &["511"]);
     }
-    must_refuse(ask_clean(vec![0; 0xA000]), UNTRUSTED, TABLE, &["00000000"]);
+    must_refuse(ask_clean(vec![0; 0xA000]), UNTRUSTED, THE_TABLE, &["00000000"]);
 }
 
 fn on_both_headers(path: &Path, at: u64, bytes: &[u8]) {
@@ -164,11 +163,12 @@ fn on_both_headers(path: &Path, at: u64, bytes: &[u8]) {
 
 #[test]
 fn a_disk_that_was_not_closed_cleanly() {
-    let dirty = || Image::new(&single().log(LogPlan::Dirty(Default::default())));
-    let table = || bytes(&table(), |_, _| {});
+    let dirty = Image::new(&single().log(LogPlan::Dirty(Default::default())));
+    let files = beside(&dirty, bytes(&table(), |_, _| {}));
     let id = RctId::new(NEW, 7);
-    must_refuse(ask(dirty(), table(), id, false), UNTRUSTED, DISK, &["not closed"]);
-    let accepted = ask(dirty(), table(), id, true).unwrap();
+    must_refuse(ask(files.clone(), DISK, id.into()), UNTRUSTED, THE_DISK, &["not closed"]);
+    let disk = options(Arc::new(files)).allow_unclean(true).open(DISK).unwrap();
+    let accepted = disk.changes(id).collect().unwrap();
     assert_eq!(accepted.ranges, changes(&[3 << 14..5 << 14]));
 }
 
@@ -191,9 +191,9 @@ fn damaged_pages() {
             std::fs::File::options().write(true).open(path).unwrap().set_len(length).unwrap();
         }
     };
-    must_refuse(ask_clean(bytes(&table(), cut(0x9FFF))), CUT_SHORT, TABLE, &["40959"]);
-    must_refuse(ask_clean(bytes(&table(), cut(0x8FFF))), CUT_SHORT, TABLE, &["0x8fff"]);
-    must_refuse(ask_clean(bytes(&table(), cut(0))), CUT_SHORT, TABLE, &[]);
+    must_refuse(ask_clean(bytes(&table(), cut(0x9FFF))), CUT_SHORT, THE_TABLE, &["40959"]);
+    must_refuse(ask_clean(bytes(&table(), cut(0x8FFF))), CUT_SHORT, THE_TABLE, &["0x8fff"]);
+    must_refuse(ask_clean(bytes(&table(), cut(0))), CUT_SHORT, THE_TABLE, &[]);
     let cases: [(&str, Damage, &[&str]); 8] = [
         (
             "the offset page's signature",
@@ -217,8 +217,7 @@ fn damaged_pages() {
         ),
     ];
     for (name, damage, says) in cases {
-        eprintln!("{name}");
-        must_refuse(ask_clean(bytes(&table(), damage)), CORRUPT, TABLE, says);
+        must_refuse_case(name, ask_clean(bytes(&table(), damage)), CORRUPT, THE_TABLE, says);
     }
 }
 
@@ -237,24 +236,25 @@ fn a_page_that_two_chunks_name() {
         let (branch, number) = RctBuilder::new(size).current_id();
         RctId::new(branch, number)
     };
-    must_refuse(ask(disk, twice, id, false), CORRUPT, TABLE, &["page 10", "chunk 1"]);
+    let answer = ask(beside(&disk, twice), DISK, id.into());
+    must_refuse(answer, CORRUPT, THE_TABLE, &["page 10", "chunk 1"]);
 }
 
 /// Both files of a chain resolve the id. Whether the parent has a table cannot be found out, and
 /// an answer by the child's table alone could lack what was written to the parent.
 #[test]
-fn a_table_that_may_be_there() {
+fn errors_while_looking_for_a_table() {
     const PARENTS: &str = "/disks/base.vhdx.rct";
     let (parent, child) = pair();
     let write = |unit| bytes(&table().with(unit..unit + 1, 8), |_, _| {});
-    let files = Memory::default().with(BASE, parent.bytes).with(DISK, child.bytes);
-    let files = Arc::new(files.with(TABLE, write(20)).with(PARENTS, write(30)));
+    let files = files(&parent, &child).with(TABLE, write(20)).with(PARENTS, write(30));
+    let files = Arc::new(files);
     let ask = |kind, at, hits| {
-        let storage = Faulty::new(files.clone(), Fault { kind, at, stays: true, hits });
-        ChangeQuery::new(DISK)
-            .since(Limit::Rct(RctId::new(NEW, 7)))
-            .storage(Arc::new(storage))
-            .run()
+        let storage = Faulty::new(
+            files.clone(),
+            Fault { reaction: Reaction::Fail(kind), at, stays: true, hits },
+        );
+        ask(storage, DISK, RctId::new(NEW, 7).into())
     };
     let hits: fn(Call, &Path) -> bool =
         |call, path| call == Call::Canonicalize && path == Path::new(PARENTS);
@@ -264,10 +264,11 @@ fn a_table_that_may_be_there() {
     let expected = coalesce(units.into_iter().chain(held).collect());
     assert_eq!(whole.ranges, changes(&expected));
     for kind in [ErrorKind::Other, ErrorKind::PermissionDenied] {
-        must_refuse(ask(kind, 0, hits), UNKNOWN_ID, BASE, &["injected"]);
+        let error = must_refuse(ask(kind, 0, hits), UNKNOWN_ID, THE_PARENT, &["injected"]);
+        assert_eq!(error.io_kind(), Some(kind));
     }
-    must_refuse(ask(ErrorKind::NotFound, 0, hits), UNKNOWN_ID, BASE, &["lists"]);
+    must_refuse(ask(ErrorKind::NotFound, 0, hits), UNKNOWN_ID, THE_PARENT, &["lists"]);
     let open: fn(Call, &Path) -> bool =
         |call, path| call == Call::Open && path == Path::new(PARENTS);
-    must_refuse(ask(ErrorKind::PermissionDenied, 0, open), UNKNOWN_ID, BASE, &["injected"]);
+    must_refuse(ask(ErrorKind::PermissionDenied, 0, open), UNKNOWN_ID, THE_PARENT, &["injected"]);
 }

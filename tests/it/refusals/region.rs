@@ -80,6 +80,20 @@ fn places_of_regions() {
         ),
         case("a length of no whole megabytes", |i| long(i, BAT, MB + 4096), CORRUPT, &["0x101000"]),
         case("behind the end", |i| place(i, METADATA, 64 * MB), CUT_SHORT, &["0x4000000"]),
+        case("at 2^63", |i| place(i, METADATA, 1 << 63), CUT_SHORT, &["0x8000000000000000"]),
+        case("the BAT at 2^62", |i| place(i, BAT, 1 << 62), CUT_SHORT, &["0x4000000000000000"]),
+        case(
+            "of 4 GiB",
+            |i| (place(i, METADATA, 64 * MB), long(i, METADATA, (4 << 30) - MB)).1,
+            CUT_SHORT,
+            &["0x4000000"],
+        ),
+        case(
+            "over the top",
+            |i| (place(i, METADATA, 0_u64.wrapping_sub(MB)), long(i, METADATA, 2 * MB)).1,
+            CORRUPT,
+            &["0xfffffffffff00000", "0x200000"],
+        ),
         case("one place for two", |i| place(i, BAT, 2 * MB), CORRUPT, &["overlap", "0x200000"]),
         case("one into the next", |i| long(i, METADATA, 2 * MB), CORRUPT, &["overlap", "0x300000"]),
         case("in the log", |i| place(i, METADATA, MB), CORRUPT, &["overlap", "0x100000"]),
@@ -115,11 +129,12 @@ fn unknown_twice(image: &mut Image) {
     image.region_tables(COUNT, 4_u32.to_le_bytes());
 }
 
-/// A disk of 1 TB has 2^20 blocks of 1 MB, and a bitmap's entry behind every 4096 of them.
+/// A disk of 1 TiB has 2^20 blocks of 1 MiB, and a bitmap's entry after every 4096 of them.
 #[test]
 fn a_bat_too_small_for_its_disk() {
-    let mut image = Image::new(&single());
-    let size = vhdx_rct_fixtures::vhdx::ids::VIRTUAL_DISK_SIZE;
-    image.item(size, 0, (1_u64 << 40).to_le_bytes());
-    must_refuse(ask_single(image), BAT_CORRUPT, DISK, &["1048831", "131072"]);
+    for (size, entries) in [(1_u64 << 40, "1048831"), (64 << 40, "67125247")] {
+        let mut image = Image::new(&single());
+        image.item(vhdx_rct_fixtures::vhdx::ids::VIRTUAL_DISK_SIZE, 0, size.to_le_bytes());
+        must_refuse(ask_single(image), BAT_CORRUPT, THE_DISK, &[entries, "131072"]);
+    }
 }

@@ -2,30 +2,35 @@
 
 use super::support::*;
 use crate::common::image::Image;
-use crate::common::memory::Memory;
+use crate::common::memory::{MemoryStorage, WithFile};
+use std::sync::Arc;
 use std::time::Instant;
-use vhdx_rct::{ChangeQuery, Limit, get_virtual_disk_changes};
+use vhdx_rct::{
+    Baseline, CancelToken, ChangeQuery, OpenOptions, Subject, get_virtual_disk_changes,
+};
 use vhdx_rct_fixtures::vhdx::MB;
 
 const SIZE: u64 = 4 * MB;
+const TIMED_OUT: Code = (32772, None);
+const CANCELLED: Code = (32768, None);
 const ID: &str = "rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001";
 const GUID: &str = "5bfde23b-ce75-4303-b54f-6c18394f105c";
 
 /// A disk of this machine, for the function that takes nothing but the method's parameters.
 fn on_disk() -> (tempfile::TempDir, std::path::PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("disk.vhdx");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk.vhdx");
     Image::new(&single()).save(&path);
-    (folder, path)
+    (directory, path)
 }
 
 fn in_memory() -> ChangeQuery {
-    query(Memory::default().with(DISK, Image::new(&single()).bytes), DISK, Limit::Allocated)
+    open_single(&Image::new(&single())).unwrap().changes(Baseline::Allocated)
 }
 
 #[test]
 fn regions_outside_the_disk() {
-    let (_folder, path) = on_disk();
+    let (_directory, path) = on_disk();
     let regions = [
         (0, SIZE + 1),
         (0, u64::MAX),
@@ -40,7 +45,7 @@ fn regions_outside_the_disk() {
     ];
     for (offset, length) in regions {
         let answer = get_virtual_disk_changes(&path, "*", None, offset, length);
-        must_refuse(answer, INVALID_PARAMETER, "", &[&offset.to_string()]);
+        must_refuse(answer, INVALID_PARAMETER, REQUEST, &[&offset.to_string()]);
     }
 }
 
@@ -50,13 +55,13 @@ fn regions_as_ranges() {
     let bounds =
         [in_memory().region(2..1), in_memory().region(SIZE + 1..), in_memory().region(..=SIZE)];
     for query in bounds.into_iter().chain([in_memory().region(0..=u64::MAX)]) {
-        must_refuse(query.run(), INVALID_PARAMETER, "", &["4194304"]);
+        must_refuse(query.collect(), INVALID_PARAMETER, REQUEST, &["4194304"]);
     }
 }
 
 #[test]
 fn malformed_ids() {
-    let (_folder, path) = on_disk();
+    let (_directory, path) = on_disk();
     let ids = [
         "",
         " ",
@@ -81,51 +86,63 @@ fn malformed_ids() {
     for id in ids {
         let shown = id.escape_debug().to_string();
         let answer = get_virtual_disk_changes(&path, id, None, 0, SIZE);
-        must_refuse(answer, MALFORMED_ID, "", &[&format!("\"{shown}\"")]);
+        must_refuse(answer, MALFORMED_ID, REQUEST, &[&format!("\"{shown}\"")]);
     }
     for target in ["", "latest", "5bfde23b-ce75"] {
         let answer = get_virtual_disk_changes(&path, "*", Some(target), 0, SIZE);
-        must_refuse(answer, MALFORMED_ID, "", &[&format!("\"{target}\"")]);
+        must_refuse(answer, MALFORMED_ID, REQUEST, &[&format!("\"{target}\"")]);
     }
 }
 
 #[test]
 fn ids_of_the_wrong_kind() {
-    let (_folder, path) = on_disk();
+    let (_directory, path) = on_disk();
     let name = path.to_str().unwrap();
     for id in [GUID.to_owned(), format!("{{{GUID}}}"), GUID.to_uppercase()] {
         let answer = get_virtual_disk_changes(&path, &id, None, 0, SIZE);
-        must_refuse(answer, WRONG_KIND, name, &[GUID]);
+        must_refuse(answer, WRONG_KIND, (Subject::Disk, name), &[GUID]);
     }
     let answer = get_virtual_disk_changes(&path, "*", Some(ID), 0, SIZE);
-    must_refuse(answer, WRONG_KIND, "", &[ID]);
+    must_refuse(answer, WRONG_KIND, REQUEST, &[ID]);
     let answer = get_virtual_disk_changes(&path, "*", Some(GUID), 0, SIZE);
-    must_refuse(answer, INVALID_PARAMETER, "", &["VHD Set"]);
+    must_refuse(answer, INVALID_PARAMETER, (Subject::Disk, name), &["VHD Set"]);
 }
 
 #[test]
-fn no_room_and_no_time() {
-    must_refuse(in_memory().max_ranges(0).run(), INVALID_PARAMETER, "", &["0"]);
-    must_refuse(in_memory().deadline(Instant::now()).run(), (32772, None), "", &["deadline"]);
-    must_refuse(in_memory().memory_budget(0).run(), (32778, None), "", &["memory"]);
-    must_refuse(in_memory().memory_budget(31).run(), (32778, None), "", &["31"]);
+fn zero_range_limit_and_expired_deadline() {
+    let cancelled = CancelToken::default();
+    cancelled.cancel();
+    let question = |query: ChangeQuery, code, says| {
+        must_refuse(query.collect(), code, REQUEST, &[says]);
+    };
+    question(in_memory().max_ranges(0), INVALID_PARAMETER, "0");
+    question(in_memory().deadline(Instant::now()), TIMED_OUT, "deadline");
+    question(in_memory().cancel_token(cancelled.clone()), CANCELLED, "cancelled");
+    // The opening has limits of its own, but the memory is that of all questions.
+    let opening = |set: &dyn Fn(&mut OpenOptions) -> &mut OpenOptions, code, says| {
+        let files = MemoryStorage::new().with(DISK, Image::new(&single()).bytes);
+        let mut options = options(Arc::new(files));
+        set(&mut options);
+        let ask = |disk: vhdx_rct::Disk| disk.changes(Baseline::Allocated).collect();
+        must_refuse(options.open(DISK).and_then(ask), code, REQUEST, &[says]);
+    };
+    opening(&|options| options.deadline(Instant::now()), TIMED_OUT, "deadline");
+    opening(&|options| options.cancel_token(cancelled.clone()), CANCELLED, "cancelled");
+    opening(&|options| options.memory_budget(0), OUT_OF_MEMORY, "memory");
+    opening(&|options| options.memory_budget(31), OUT_OF_MEMORY, "31");
 }
 
 #[test]
-fn no_baseline() {
-    let files = Memory::default().with(DISK, Image::new(&single()).bytes);
-    let query = ChangeQuery::new(DISK).storage(std::sync::Arc::new(files));
-    must_refuse(query.run(), INVALID_PARAMETER, "", &["baseline"]);
-}
-
-#[test]
-fn paths_that_are_no_files() {
-    let (folder, path) = on_disk();
-    let gone = folder.path().join("gone.vhdx");
+fn rejects_paths_that_are_not_files() {
+    let (directory, path) = on_disk();
+    let gone = directory.path().join("gone.vhdx");
     let under_a_file = path.join("disk.vhdx");
     let ask = |path: &std::path::Path| get_virtual_disk_changes(path, "*", None, 0, 0);
-    must_refuse(ask(&gone), FILE_NOT_FOUND, gone.to_str().unwrap(), &[]);
-    must_refuse(ask(folder.path()), CORRUPT, folder.path().to_str().unwrap(), &["folder"]);
+    let cases: [(_, _, &[&str]); 2] =
+        [(&*gone, FILE_NOT_FOUND, &[]), (directory.path(), CORRUPT, &["directory"])];
+    for (path, code, says) in cases {
+        must_refuse(ask(path), code, (Subject::Disk, path.to_str().unwrap()), says);
+    }
     assert!(ask(&under_a_file).is_err());
     assert!(ask("".as_ref()).is_err());
 }
@@ -134,12 +151,12 @@ fn paths_that_are_no_files() {
 #[test]
 fn reads_outside_the_disk() {
     use std::io::{ErrorKind, Seek, SeekFrom};
-    let disk = in_memory().disk().unwrap();
+    let disk = open_single(&Image::new(&single())).unwrap();
     for (offset, length) in [(SIZE, 1), (SIZE - 1, 2), (u64::MAX, 1), (1 << 63, 4096)] {
-        let error = disk.read_at(&mut vec![0; length], offset).unwrap_err();
-        assert_eq!((error.return_value().code(), error.win32_code()), INVALID_PARAMETER);
+        let error = disk.read_exact_at(&mut vec![0; length], offset).unwrap_err();
+        must_refuse(Err(error), INVALID_PARAMETER, THE_DISK, &[&offset.to_string()]);
     }
-    disk.read_at(&mut [], SIZE).unwrap();
+    disk.read_exact_at(&mut [], SIZE).unwrap();
     let mut reader = disk.reader();
     assert_eq!(reader.seek(SeekFrom::End(-1)).unwrap(), SIZE - 1);
     for to in [SeekFrom::Current(-(SIZE as i64)), SeekFrom::End(i64::MIN)] {

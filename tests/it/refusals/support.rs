@@ -1,11 +1,15 @@
 //! Files that are damaged in one place, what is asked about them, and how answers are judged.
 
 use crate::common::image::Image;
-use crate::common::memory::Memory;
+use crate::common::memory::{MemoryStorage, WithFile};
+use crate::malformed_input::bounds::{MEMORY, bounded};
 use std::path::Path;
 use std::sync::Arc;
 use uuid::Uuid;
-use vhdx_rct::{ByteRange, ChangeQuery, Error, Limit, VirtualDiskChanges};
+use vhdx_rct::source::Storage;
+use vhdx_rct::{
+    Baseline, ByteRange, Disk, Error, ErrorKind, OpenOptions, Subject, VirtualDiskChanges,
+};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::vhdx::{Block, HeaderPlan, MB, ParentLocator, Placement, VhdxBuilder};
 
@@ -16,13 +20,26 @@ pub type Answer = Result<VirtualDiskChanges, Error>;
 
 pub const BASE: &str = "/disks/base.vhdx";
 pub const DISK: &str = "/disks/disk.avhdx";
+pub const TABLE: &str = "/disks/disk.avhdx.rct";
+pub const SET: &str = "/disks/set.vhds";
+pub const CATALOG: &str = "/disks/set.vhds.snapshots.json";
+
+/// What an error is about, and the file that it names; an empty path is none.
+pub type About<'a> = (Subject, &'a str);
+
+pub const REQUEST: About = (Subject::Request, "");
+pub const THE_DISK: About = (Subject::Disk, DISK);
+pub const THE_PARENT: About = (Subject::Parent, BASE);
+pub const THE_TABLE: About = (Subject::TrackingTable, TABLE);
+pub const THE_SET: About = (Subject::VhdSet, SET);
+pub const THE_CATALOG: About = (Subject::Catalog, CATALOG);
 
 /// One way to damage a file, and what has to come of it.
 pub struct Case {
     pub name: &'static str,
     pub damage: fn(&mut Image),
     pub code: Code,
-    /// What the message says besides the file's name.
+    /// The text of the message besides the file's name.
     pub says: &'static [&'static str],
 }
 
@@ -35,29 +52,46 @@ pub const fn case(
     Case { name, damage, code, says }
 }
 
-/// Damages a copy of the image in each way; tells of all that went wrong at once.
+/// Damages a copy of the image, which is [`DISK`], in each way.
+#[track_caller]
 pub fn refuse_each(image: &Image, cases: &[Case], ask: impl Fn(Image) -> Answer) {
-    let problems: Vec<String> = cases
-        .iter()
-        .filter_map(|case| {
-            let mut damaged = image.clone();
-            (case.damage)(&mut damaged);
-            let problem = judge(ask(damaged), case.code, DISK, case.says).err()?;
-            Some(format!("{}: {problem}", case.name))
-        })
-        .collect();
+    refuse_each_about(THE_DISK, image, cases, ask);
+}
+
+/// Damages a copy of the image in each way, and reports all that went wrong at once.
+#[track_caller]
+pub fn refuse_each_about(
+    about: About,
+    image: &Image,
+    cases: &[Case],
+    ask: impl Fn(Image) -> Answer,
+) {
+    let problem = |case: &Case| {
+        eprintln!("{}", case.name);
+        let mut damaged = image.clone();
+        (case.damage)(&mut damaged);
+        let problem = judge(ask(damaged), case.code, about, case.says).err()?;
+        Some(format!("{}: {problem}", case.name))
+    };
+    let problems: Vec<String> = cases.iter().filter_map(problem).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// The one refusal that is right: its code, the file it is about, the words.
+/// The one refusal that is right: its code, what it is about, the words, the cause.
 #[track_caller]
-pub fn must_refuse(answer: Answer, code: Code, file: &str, says: &[&str]) {
-    if let Err(problem) = judge(answer, code, file, says) {
-        panic!("{problem}");
+pub fn must_refuse(answer: Answer, code: Code, about: About, says: &[&str]) -> Error {
+    judge(answer, code, about, says).unwrap_or_else(|problem| panic!("{problem}"))
+}
+
+/// [`must_refuse`] for one of many cases.
+#[track_caller]
+pub fn must_refuse_case(name: &str, answer: Answer, code: Code, about: About, says: &[&str]) {
+    if let Err(problem) = judge(answer, code, about, says) {
+        panic!("{name}: {problem}");
     }
 }
 
-fn judge(answer: Answer, code: Code, file: &str, says: &[&str]) -> Result<(), String> {
+fn judge(answer: Answer, code: Code, about: About, says: &[&str]) -> Result<Error, String> {
     let error = match answer {
         Ok(answer) => return Err(format!("accepted, with {:?}", answer.ranges)),
         Err(error) => error,
@@ -67,15 +101,46 @@ fn judge(answer: Answer, code: Code, file: &str, says: &[&str]) -> Result<(), St
     if found != code {
         return Err(format!("{found:x?} instead of {code:x?}: {message}"));
     }
-    let path = error.path().map(|path| path.display().to_string());
-    let named = error.path() == Some(Path::new(file)) && path.is_some_and(|p| message.contains(&p));
-    if !file.is_empty() && !named {
-        return Err(format!("{file} is not named, {:?} is: {message}", error.path()));
+    let path = error.path().map(|path| path.display().to_string()).unwrap_or_default();
+    if (error.subject(), &*path) != about || !message.contains(&path) {
+        return Err(format!(
+            "about {:?} {path:?} instead of {about:?}: {message}",
+            error.subject()
+        ));
+    }
+    if !has_its_cause(&error) {
+        return Err(format!("{:?} is not its cause: {error:?}", std::error::Error::source(&error)));
     }
     match says.iter().find(|word| !message.contains(**word)) {
         Some(word) => Err(format!("\"{word}\" is not in: {message}")),
-        None => Ok(()),
+        None => Ok(error),
     }
+}
+
+/// Whether an error of a parent that hides what it was for the parent has that as its source, and
+/// the chain of sources of a failed read ends with it.
+fn has_its_cause(error: &Error) -> bool {
+    use ErrorKind::{ParentAccessDenied, ParentUnusable};
+    let source = std::error::Error::source(error);
+    let within = source.and_then(|source| source.downcast_ref::<Error>());
+    let hidden = match error.kind() {
+        ParentAccessDenied | ParentUnusable => within
+            .is_some_and(|within| within.kind() != error.kind() && within.path() == error.path()),
+        _ => true,
+    };
+    hidden && error.io_kind() == root_cause(error).map(std::io::Error::kind)
+}
+
+/// The I/O error with which the chain of sources ends, if one does.
+fn root_cause(error: &Error) -> Option<&std::io::Error> {
+    let mut last: &(dyn std::error::Error + 'static) = error;
+    while let Some(source) = last.source() {
+        if let Some(cause) = source.downcast_ref::<std::io::Error>() {
+            return Some(cause);
+        }
+        last = source;
+    }
+    None
 }
 
 /// A parent of 4 MB with data in its first block.
@@ -121,17 +186,48 @@ pub fn pair() -> (Image, Image) {
     (parent, child)
 }
 
-pub fn query(files: Memory, disk: &str, limit: Limit) -> ChangeQuery {
-    ChangeQuery::new(disk).since(limit).storage(Arc::new(files))
+pub fn options(storage: Arc<dyn Storage>) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.storage(storage);
+    options
+}
+
+pub fn open(storage: impl Storage + 'static, path: impl AsRef<Path>) -> Result<Disk, Error> {
+    options(Arc::new(storage)).open(path)
+}
+
+/// Opens a disk and asks about all of it, and then uses it in every other way: only the answer
+/// counts, but all of that has to end, in bounded time and memory.
+#[track_caller]
+pub fn ask(storage: impl Storage + 'static, path: impl AsRef<Path>, since: Baseline) -> Answer {
+    let (options, path) = (options(Arc::new(storage)), path.as_ref().to_owned());
+    bounded("a question", MEMORY, move || {
+        let disk = options.open(path)?;
+        let answer = disk.changes(since.clone()).collect();
+        let extents = disk.changes(since).extents();
+        drop(extents.and_then(|mut all| all.try_for_each(|extent| extent.map(drop))));
+        let mut bytes = vec![0; disk.identity().virtual_size.min(4 * MB) as usize];
+        drop((disk.read_exact_at(&mut bytes, 0), disk.check(), disk.check_tables()));
+        drop((disk.next_baselines(), disk.known_ids(), disk.metadata_parts(0)));
+        answer
+    })
+}
+
+pub fn open_single(image: &Image) -> Result<Disk, Error> {
+    open(MemoryStorage::new().with(DISK, image.bytes.clone()), DISK)
 }
 
 /// Everything that a file without a parent may hold.
 pub fn ask_single(image: Image) -> Answer {
-    query(Memory::default().with(DISK, image.bytes), DISK, Limit::Allocated).run()
+    ask(MemoryStorage::new().with(DISK, image.bytes), DISK, Baseline::Allocated)
+}
+
+/// The files of a chain of two.
+pub fn files(parent: &Image, child: &Image) -> MemoryStorage {
+    MemoryStorage::new().with(BASE, parent.bytes.clone()).with(DISK, child.bytes.clone())
 }
 
 /// What a child changed since its parent.
 pub fn ask_pair(parent: &Image, child: Image) -> Answer {
-    let files = Memory::default().with(BASE, parent.bytes.clone()).with(DISK, child.bytes);
-    query(files, DISK, Limit::File(BASE.into())).run()
+    ask(files(parent, &child), DISK, Baseline::File(BASE.into()))
 }

@@ -1,15 +1,11 @@
 //! What existing writers do beside the format, and what follows from the question alone: read,
-//! with the right answer and the right content, and told by a check where it is a defect.
+//! with the right answer and the right content, and reported by a check if it is a defect.
 
 use super::support::*;
 use crate::common::image::Image;
-use crate::common::memory::Memory;
 use crate::common::seeds;
-use std::sync::Arc;
 use uuid::Uuid;
-use vhdx_rct::source::SliceSource;
-use vhdx_rct::vhdx::Vhdx;
-use vhdx_rct::{ByteRange, Limit};
+use vhdx_rct::{Baseline, ByteRange, Disk};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::ranges::{clip, coalesce};
 use vhdx_rct_fixtures::record::Stack;
@@ -19,20 +15,30 @@ use vhdx_rct_fixtures::vhdx::{Block, MB, VhdxBuilder, ids};
 const FULL: u64 = 6;
 const PARTIAL: u64 = 7;
 
-fn file(image: &Image) -> Vhdx {
-    Vhdx::from_source(Arc::new(SliceSource(image.bytes.clone())), DISK).unwrap()
+fn alone(image: &Image) -> Disk {
+    open_single(image).unwrap()
 }
 
-fn findings(image: &Image) -> Vec<String> {
-    file(image).check().unwrap().findings
+fn above(parent: &Image, child: &Image) -> Disk {
+    open(files(parent, child), DISK).unwrap()
+}
+
+fn findings(disk: &Disk) -> Vec<String> {
+    let report = disk.check().unwrap();
+    assert_eq!(report.total, report.findings.len() as u64);
+    report.findings
+}
+
+#[track_caller]
+fn only_finding(disk: &Disk) -> String {
+    let [finding] = &findings(disk)[..] else { panic!("{:?}", findings(disk)) };
+    finding.clone()
 }
 
 /// The content of a disk without a parent.
-fn content(image: &Image) -> Vec<u8> {
-    let files = Memory::default().with(DISK, image.bytes.clone());
-    let disk = query(files, DISK, Limit::Allocated).disk().unwrap();
-    let mut bytes = vec![0; disk.size() as usize];
-    disk.read_at(&mut bytes, 0).unwrap();
+fn content(disk: &Disk) -> Vec<u8> {
+    let mut bytes = vec![0; disk.identity().virtual_size as usize];
+    disk.read_exact_at(&mut bytes, 0).unwrap();
     bytes
 }
 
@@ -48,7 +54,7 @@ fn cut(image: &Image, length: u64) -> Image {
 
 /// As in the fixed disks of QEMU, which end with the disk. A byte less is missing.
 #[test]
-fn accepts_a_last_block_cut_behind_the_end_of_the_disk() {
+fn accepts_a_last_block_cut_after_the_end_of_the_disk() {
     for seed in seeds(10, 150) {
         let mut rng = Rng::new(seed);
         let (block, sector) = (rng.pick(&[1, 2, 4, 8]) * MB, rng.pick(&[512, 4096]));
@@ -62,19 +68,20 @@ fn accepts_a_last_block_cut_behind_the_end_of_the_disk() {
         for length in [end, end.next_multiple_of(MB), rng.range(end..place + block + 1)] {
             let what = format!("seed {seed}, {length} bytes");
             let image = cut(&image, length);
-            assert!(content(&image) == record(&disk, size), "{what}");
-            assert_eq!(findings(&image), [""; 0], "{what}");
-            assert!(file(&image).metadata_parts().unwrap().iter().all(|p| p.end() <= place));
+            let opened = alone(&image);
+            assert!(content(&opened) == record(&disk, size), "{what}");
+            assert_eq!(findings(&opened), [""; 0], "{what}");
+            assert!(opened.metadata_parts(0).unwrap().iter().all(|p| p.end() <= place), "{what}");
             assert_eq!(ask_single(image).unwrap().ranges, changes(&[0..size]), "{what}");
         }
         let block = format!("block {last}, ");
-        must_refuse(ask_single(cut(&image, end - 1)), BAT_CORRUPT, DISK, &[&block]);
+        must_refuse(ask_single(cut(&image, end - 1)), BAT_CORRUPT, THE_DISK, &[&block]);
     }
 }
 
 /// The disk's last block uses 1 MB of 4, and the bitmap begins where that ends.
 #[test]
-fn accepts_what_lies_right_behind_the_used_part_of_the_last_block() {
+fn accepts_data_directly_after_the_used_part_of_the_last_block() {
     let disk = |seed| VhdxBuilder::new(5 * MB).seed(seed).disk_id(Uuid::from_u128(1));
     let parent = Image::new(&disk(1));
     let partial = Block::Partial { sectors: vec![3..9, 2000..2048], fill: Fill(4) };
@@ -85,15 +92,16 @@ fn accepts_what_lies_right_behind_the_used_part_of_the_last_block() {
     image.put(behind, bitmap);
     image.bitmap(0, behind | FULL);
     let image = cut(&image, behind + MB);
-    assert_eq!(findings(&image), [""; 0]);
-    let parts = file(&image).metadata_parts().unwrap();
+    let disk = above(&parent, &image);
+    assert_eq!(findings(&disk), [""; 0]);
+    let parts = disk.metadata_parts(0).unwrap();
     assert_eq!(parts.last(), Some(&ByteRange { offset: behind, length: MB }));
     let sector = |sector: u64| 4 * MB + sector * 512;
     let expected = changes(&[sector(3)..sector(9), sector(2000)..5 * MB]);
     assert_eq!(ask_pair(&parent, image.clone()).unwrap().ranges, expected);
     let mut shared = image;
     shared.block(1, behind | PARTIAL);
-    let [finding] = &findings(&shared)[..] else { panic!("{:?}", findings(&shared)) };
+    let finding = only_finding(&above(&parent, &shared));
     assert!(finding.contains("shares"), "{finding}");
 }
 
@@ -103,15 +111,15 @@ fn reads_partial_blocks_without_a_parent_as_full_and_reports_them() {
     let disk = single();
     let mut image = Image::new(&disk);
     image.block(2, image.at.payload[&2] | PARTIAL);
-    assert!(content(&image) == record(&disk, 4 * MB));
-    let [finding] = &findings(&image)[..] else { panic!("{:?}", findings(&image)) };
+    assert!(content(&alone(&image)) == record(&disk, 4 * MB));
+    let finding = only_finding(&alone(&image));
     assert!(finding.contains("block 2") && finding.contains("no parent"), "{finding}");
     assert_eq!(ask_single(image).unwrap().ranges, single_allocated());
 }
 
 /// Blocks of every state side by side, with a last one that is cut, asked about anywhere.
 #[test]
-fn states_without_a_parent_are_read_alike_wherever_they_stand() {
+fn reads_states_without_a_parent_uniformly() {
     for seed in seeds(20, 400) {
         let mut rng = Rng::new(seed);
         let blocks = rng.range(60..300);
@@ -136,14 +144,13 @@ fn states_without_a_parent_are_read_alike_wherever_they_stand() {
         let held = (0..).zip(&states).filter(|(_, state)| **state & 7 >= FULL);
         let held = held.map(|(block, _): (u64, _)| block * MB..((block + 1) * MB).min(size));
         let held = coalesce(held.collect());
-        let files = Memory::default().with(DISK, image.bytes.clone());
+        let disk = alone(&image);
         for _ in 0..10 {
             let start = rng.below(size);
             let region = start..rng.range(start..size + 1);
             let expected = coalesce(held.iter().map(|range| clip(range, &region)).collect());
-            let answer = query(files.clone(), DISK, Limit::Allocated).region(region.clone()).run();
-            let ranges = answer.unwrap().ranges;
-            assert_eq!(ranges, changes(&expected), "seed {seed}, {region:?}");
+            let answer = disk.changes(Baseline::Allocated).region(region.clone()).collect();
+            assert_eq!(answer.unwrap().ranges, changes(&expected), "seed {seed}, {region:?}");
         }
     }
 }
@@ -153,28 +160,30 @@ fn reads_bitmap_state_7_as_present() {
     let (parent, mut child) = pair();
     let place = child.at.bitmap[&0];
     child.bitmap(0, place | 7);
-    assert_eq!(findings(&child), [""; 0]);
-    assert!(
-        file(&child).metadata_parts().unwrap().contains(&ByteRange { offset: place, length: MB })
-    );
+    let disk = above(&parent, &child);
+    assert_eq!(findings(&disk), [""; 0]);
+    let bitmap = ByteRange { offset: place, length: MB };
+    assert!(disk.metadata_parts(0).unwrap().contains(&bitmap));
     assert_eq!(ask_pair(&parent, child).unwrap().ranges, child_changes());
 }
 
-/// What is said of a sector bitmap matters to partially present blocks alone.
+/// The state of a sector bitmap matters only to partially present blocks.
 #[test]
-fn bitmap_states_that_do_not_exist_matter_where_a_block_needs_the_bitmap() {
+fn rejects_invalid_bitmap_states_only_if_a_block_needs_the_bitmap() {
     let (parent, child) = pair();
     for state in 1..6 {
         let mut child = child.clone();
         child.bitmap(0, child.at.bitmap[&0] | state);
-        must_refuse(ask_pair(&parent, child.clone()), BAT_CORRUPT, DISK, &["bitmap 0"]);
-        assert!(file(&child).metadata_parts().is_err(), "state {state}");
-        let [finding] = &findings(&child)[..] else { panic!("{:?}", findings(&child)) };
+        must_refuse(ask_pair(&parent, child.clone()), BAT_CORRUPT, THE_DISK, &["bitmap 0"]);
+        let disk = above(&parent, &child);
+        assert!(disk.metadata_parts(0).is_err(), "state {state}");
+        let finding = only_finding(&disk);
         assert!(finding.contains("sector bitmap 0"), "{finding}");
         // Without the block that needs it:
         child.block(0, 2);
-        assert_eq!(findings(&child), [""; 0], "state {state}");
-        let parts = file(&child).metadata_parts().unwrap();
+        let disk = above(&parent, &child);
+        assert_eq!(findings(&disk), [""; 0], "state {state}");
+        let parts = disk.metadata_parts(0).unwrap();
         assert!(parts.iter().all(|part| part.offset != child.at.bitmap[&0]), "state {state}");
         let answer = ask_pair(&parent, child).unwrap().ranges;
         assert_eq!(answer, changes(&[0..MB, 2 * MB..3 * MB]), "state {state}");
@@ -184,20 +193,21 @@ fn bitmap_states_that_do_not_exist_matter_where_a_block_needs_the_bitmap() {
 /// A bitmap that is said to be there and cannot be is no hindrance where nobody needs it, but a
 /// finding.
 #[test]
-fn a_present_bitmap_in_no_place_is_reported() {
+fn reports_a_present_bitmap_without_an_offset() {
     let (parent, mut child) = pair();
     child.block(0, 2);
     child.bitmap(0, (99 * MB) | FULL);
-    let [finding] = &findings(&child)[..] else { panic!("{:?}", findings(&child)) };
+    let disk = above(&parent, &child);
+    let finding = only_finding(&disk);
     assert!(finding.contains("sector bitmap 0"), "{finding}");
-    assert!(file(&child).metadata_parts().is_ok());
+    assert!(disk.metadata_parts(0).is_ok());
     let answer = ask_pair(&parent, child).unwrap().ranges;
     assert_eq!(answer, changes(&[0..MB, 2 * MB..3 * MB]));
 }
 
 /// A user's items may have any names, also those of system items, and come in any order.
 #[test]
-fn users_items_are_no_system_items() {
+fn ignores_user_items_with_system_names() {
     let names = [
         ids::FILE_PARAMETERS,
         ids::VIRTUAL_DISK_SIZE,
@@ -215,17 +225,17 @@ fn users_items_are_no_system_items() {
     let count = 5 + names.len();
     let entries = image.bytes[table as usize..][..32 * count].to_vec();
     image.put(table, entries.chunks(32).rev().collect::<Vec<_>>().concat());
-    assert_eq!(file(&image).metadata().virtual_size, 4 * MB);
+    assert_eq!(alone(&image).identity().virtual_size, 4 * MB);
     assert_eq!(ask_single(image).unwrap().ranges, single_allocated());
 }
 
-/// As `qemu-img create` makes it when told to.
+/// As `qemu-img create` can create it.
 #[test]
-fn a_disk_of_no_bytes_has_no_ranges() {
+fn empty_disk_has_no_ranges() {
     let disk = || VhdxBuilder::new(0).disk_id(Uuid::from_u128(0xD15C));
     let image = Image::new(&disk());
-    assert_eq!(findings(&image), [""; 0]);
-    assert!(content(&image).is_empty());
+    assert_eq!(findings(&alone(&image)), [""; 0]);
+    assert!(content(&alone(&image)).is_empty());
     let answer = ask_single(image.clone()).unwrap();
     assert_eq!((answer.processed_byte_length, answer.ranges.len()), (0, 0));
     // Under a child, and above a parent.
@@ -233,6 +243,6 @@ fn a_disk_of_no_bytes_has_no_ranges() {
     assert_eq!(ask_pair(&image, child).unwrap().ranges, child_changes());
     let parent = Image::new(&parent());
     let empty = Image::new(&disk().parent(locator(&parent.at)));
-    assert_eq!(findings(&empty), [""; 0]);
+    assert_eq!(findings(&above(&parent, &empty)), [""; 0]);
     assert!(ask_pair(&parent, empty).unwrap().ranges.is_empty());
 }

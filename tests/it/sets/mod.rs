@@ -8,12 +8,13 @@ mod stale;
 
 use std::fs;
 use std::ops::Range;
-use vhdx_rct::{ByteRange, ChangeQuery, Error, Limit, SnapshotCatalogue};
+use std::path::Path;
+use vhdx_rct::{Baseline, ByteRange, Disk, Error, OpenOptions, SnapshotCatalog, SnapshotId};
 use vhdx_rct_fixtures::set::{Fate, RandomSet, Taken};
 use vhdx_rct_fixtures::testing::two_kept;
 use vhdx_rct_fixtures::vhds::{JsonStyle, Snapshot as Told, catalogue_json};
 
-/// What a question must give.
+/// The required result of a query.
 #[derive(Debug)]
 enum Expected {
     Exactly(Vec<Range<u64>>),
@@ -23,7 +24,7 @@ enum Expected {
     Refused(u32),
 }
 
-/// What the format's page says that a question must give, if the catalog lists the snapshots.
+/// The result that the format's page requires, if the catalog lists the snapshots.
 fn expected(set: &RandomSet, from: usize, to: Option<usize>) -> Expected {
     use Expected::{Exactly, Refused, Within};
     let limit = &set.snapshots[from];
@@ -44,11 +45,11 @@ fn expected(set: &RandomSet, from: usize, to: Option<usize>) -> Expected {
     }
 }
 
-fn catalog_of(snapshots: &[Told]) -> SnapshotCatalogue {
-    SnapshotCatalogue::from_json(&catalogue_json(snapshots, JsonStyle::default())).unwrap()
+fn catalog_of(snapshots: &[Told]) -> SnapshotCatalog {
+    SnapshotCatalog::from_json(&catalogue_json(snapshots, JsonStyle::default())).unwrap()
 }
 
-fn catalog(set: &RandomSet) -> SnapshotCatalogue {
+fn catalog(set: &RandomSet) -> SnapshotCatalog {
     catalog_of(&set.catalogue)
 }
 
@@ -60,18 +61,30 @@ fn pairs(set: &RandomSet) -> impl Iterator<Item = (usize, Option<usize>)> {
     })
 }
 
+/// The name of a set's active file.
+fn active_name(path: &Path) -> String {
+    let disk = Disk::open(path).unwrap();
+    disk.vhd_set().unwrap().active_name().to_owned()
+}
+
+/// Options with this catalog.
+fn with(catalog: SnapshotCatalog) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.catalog(catalog);
+    options
+}
+
 fn ask(
-    query: ChangeQuery,
+    mut options: OpenOptions,
     set: &RandomSet,
     from: usize,
     to: Option<usize>,
 ) -> Result<Vec<ByteRange>, Error> {
-    let query = query.since(Limit::Snapshot(set.snapshots[from].id));
-    let query = match to {
-        Some(to) => query.target(set.snapshots[to].id),
-        None => query,
-    };
-    Ok(query.run()?.ranges)
+    if let Some(to) = to {
+        options.target(SnapshotId(set.snapshots[to].id));
+    }
+    let since = SnapshotId(set.snapshots[from].id);
+    Ok(options.open(&set.path)?.changes(since).collect()?.ranges)
 }
 
 #[track_caller]

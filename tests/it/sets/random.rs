@@ -1,13 +1,13 @@
 //! Random sets against the record of their life.
 
 use super::*;
-use crate::common::{ranges, seeds};
-use vhdx_rct::{ReturnValue, get_virtual_disk_changes};
+use crate::common::{changes, ranges, seeds};
+use vhdx_rct::{Disk, ReturnValue, get_virtual_disk_changes};
 use vhdx_rct_fixtures::rct::id_text;
 use vhdx_rct_fixtures::testing::set_with;
 
 #[test]
-fn random_sets_answer_as_the_record_says() {
+fn random_sets_match_the_record() {
     let seeds = seeds(30, 220);
     let (mut answered, mut unrelated, all) = (0, 0, seeds.end);
     for seed in seeds {
@@ -15,15 +15,12 @@ fn random_sets_answer_as_the_record_says() {
         let set = RandomSet::random(directory.path(), seed).unwrap();
         let given = seed % 3 == 0;
         for (from, to) in pairs(&set) {
-            let mut query = ChangeQuery::new(&set.path);
-            if given {
-                query = query.snapshots(catalog(&set));
-            }
+            let options = if given { with(catalog(&set)) } else { OpenOptions::new() };
             let expected = match given || set.beside {
                 true => expected(&set, from, to),
                 false => Expected::Refused(32773),
             };
-            let found = ask(query, &set, from, to);
+            let found = ask(options, &set, from, to);
             answered += u64::from(found.is_ok());
             let both = found.as_ref().is_err_and(|error| error.to_string().contains("unrelated"));
             unrelated += u64::from(both);
@@ -49,12 +46,14 @@ fn a_snapshot_with_a_file_is_never_answered_by_its_rct_id() {
             }
             // Its RCT id is one that the target's own file knows.
             let mut told = set.catalogue.clone();
-            let query = ChangeQuery::new(&set.path).snapshots(catalog_of(&told));
-            let query = to.into_iter().fold(query, |q, to| q.target(set.snapshots[to].id));
-            let Some(newest) = query.newest_id().unwrap() else { continue };
+            let mut options = with(catalog_of(&told));
+            if let Some(to) = to {
+                options.target(SnapshotId(set.snapshots[to].id));
+            }
+            let Some(newest) = options.open(&set.path).unwrap().newest_id() else { continue };
             entry(&mut told, limit).rct_id = Some(newest.to_string());
-            let query = ChangeQuery::new(&set.path).snapshots(catalog_of(&told));
-            must_be(ask(query, &set, from, to), &Expected::Refused(32773), "unrelated");
+            let options = with(catalog_of(&told));
+            must_be(ask(options, &set, from, to), &Expected::Refused(32773), "unrelated");
             met += 1;
         }
     }
@@ -75,7 +74,7 @@ fn an_rct_id_and_a_file_are_baselines_of_a_set_too() {
     let (least, most) = (set.written(0, None).unwrap(), set.units(0, None).unwrap());
     must_be(Ok(answer.ranges), &Expected::Within(least.clone(), most), "an RCT id");
     let file = directory.path().join(set.snapshots[0].file.as_ref().unwrap());
-    let answer = ChangeQuery::new(&set.path).since(Limit::File(file)).run().unwrap();
+    let answer = changes(&set.path, Baseline::File(file)).unwrap();
     assert_eq!(answer.ranges, ranges(&least));
     // The method's texts, with and without braces.
     let id = set.snapshots[0].id;
@@ -90,12 +89,12 @@ fn an_rct_id_and_a_file_are_baselines_of_a_set_too() {
 
 /// Without a catalog no snapshot is known, whatever the files are called.
 #[test]
-fn file_names_make_no_snapshot_known() {
+fn file_names_do_not_identify_snapshots() {
     let (directory, set, first, second) = two_kept();
-    let known = || ChangeQuery::new(&set.path).known_snapshots().unwrap();
+    let known = || Disk::open(&set.path).unwrap().snapshots().to_vec();
     assert!(known().is_empty(), "{:?}", known());
     for (from, to) in [(first, None), (second, None), (first, Some(second)), (first, Some(first))] {
-        let error = ask(ChangeQuery::new(&set.path), &set, from, to).unwrap_err();
+        let error = ask(OpenOptions::new(), &set, from, to).unwrap_err();
         assert_eq!(error.return_value(), ReturnValue::InvalidParameter, "{error}");
         for part in [
             "no catalog",
@@ -109,5 +108,5 @@ fn file_names_make_no_snapshot_known() {
     let json = catalogue_json(&set.catalogue, JsonStyle::default());
     fs::write(directory.path().join("disk.vhds.snapshots.json"), json).unwrap();
     assert_eq!(known().len(), set.catalogue.len());
-    ask(ChangeQuery::new(&set.path), &set, first, Some(second)).unwrap();
+    ask(OpenOptions::new(), &set, first, Some(second)).unwrap();
 }

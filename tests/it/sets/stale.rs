@@ -1,7 +1,7 @@
 //! Catalogs that are of another time, or of another set, than the files.
 
 use super::*;
-use crate::common::seeds;
+use crate::common::{changes, seeds};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 use vhdx_rct::{ReturnValue, Snapshot};
@@ -12,7 +12,7 @@ const STALE: u32 = 32775;
 const NOT_AVAILABLE: u32 = 32777;
 const WINDOWS: &str = r"C:\ClusterStorage\Volume1\";
 
-/// What makes a catalog stale: in all of it, or in the entry of one snapshot that is kept.
+/// A cause of a stale catalog: in all of it, or in the entry of one snapshot that is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spoil {
     MissingSnapshot,
@@ -52,7 +52,7 @@ fn spoil(told: &mut Vec<Told>, how: Spoil, taken: &Taken) -> Option<()> {
 }
 
 #[test]
-fn random_stale_catalogs_are_refused_where_they_matter() {
+fn rejects_random_stale_catalogs_only_if_relevant() {
     let (mut refused, mut unaffected) = ([0; 6], 0);
     for seed in seeds(40, 220) {
         let directory = tempfile::tempdir().unwrap();
@@ -75,7 +75,7 @@ fn random_stale_catalogs_are_refused_where_they_matter() {
                 continue;
             }
             let catalog = catalog_of(&told);
-            let query = || ChangeQuery::new(&set.path).snapshots(catalog.clone());
+            let options = || with(catalog.clone());
             let whole = matches!(how, Spoil::MissingSnapshot | Spoil::MissingParent);
             for (from, to) in pairs(&set) {
                 let regular = expected(&set, from, to);
@@ -90,13 +90,13 @@ fn random_stale_catalogs_are_refused_where_they_matter() {
                 refused[how as usize] += u32::from(stale);
                 unaffected += u32::from(!stale && !matches!(right, Expected::Refused(_)));
                 let what = format!("seed {seed}: {how:?} of {spoilt}: {from} to {to:?}");
-                must_be(ask(query(), &set, from, to), &right, &what);
+                must_be(ask(options(), &set, from, to), &right, &what);
             }
             // A question about no snapshot needs no catalog.
-            let allocated = |query: ChangeQuery| query.since(Limit::Allocated).run().unwrap();
+            let disk = options().open(&set.path).unwrap();
             assert_eq!(
-                allocated(query()).ranges,
-                allocated(ChangeQuery::new(&set.path)).ranges,
+                disk.changes(Baseline::Allocated).collect().unwrap().ranges,
+                changes(&set.path, Baseline::Allocated).unwrap().ranges,
                 "seed {seed}"
             );
         }
@@ -117,20 +117,17 @@ fn refuses(found: Result<Vec<ByteRange>, Error>, code: u32, says: &[&str]) {
 const ANEW: &str = "Get-VHDSnapshot -Path disk.vhds -GetParentPaths | ConvertTo-Json";
 
 #[test]
-fn a_stale_catalog_says_what_differs_and_how_to_write_it_anew() {
+fn stale_catalog_error_names_the_difference_and_the_remedy() {
     let (_directory, set, first, second) = two_kept();
     let name = |i: usize| set.snapshots[i].file.clone().unwrap();
-    let ask = |told: &[Told]| {
-        let query = ChangeQuery::new(&set.path).snapshots(catalog_of(told));
-        ask(query, &set, first, Some(second))
-    };
+    let ask = |told: &[Told]| ask(with(catalog_of(told)), &set, first, Some(second));
     let spoilt = |spoil: &dyn Fn(&mut Told)| {
         let mut told = set.catalogue.clone();
         spoil(entry(&mut told, &set.snapshots[second]));
         told
     };
     ask(&set.catalogue).unwrap();
-    // Directories are of the host, and Windows does not tell letter case apart.
+    // Directories are of the host, and Windows ignores letter case.
     let other_case =
         |told: &mut Told| told.parents[0] = format!(r"D:\{}", name(first).to_uppercase());
     ask(&spoilt(&other_case)).unwrap();
@@ -147,9 +144,9 @@ fn a_stale_catalog_says_what_differs_and_how_to_write_it_anew() {
     refuses(ask(&empty), STALE, &["stale", ANEW]);
 }
 
-/// A list of parents that is absent says nothing; one without an entry says that there are none.
+/// A list of parents that is absent means nothing; an empty one means that there are none.
 #[test]
-fn a_list_of_parents_need_not_be_there() {
+fn accepts_catalogs_without_a_parent_list() {
     let (_directory, set, first, second) = two_kept();
     let [first_name, second_name] = [first, second].map(|i| set.snapshots[i].file.clone().unwrap());
     let ask = |member: &str| {
@@ -159,25 +156,23 @@ fn a_list_of_parents_need_not_be_there() {
         };
         let entries = [entry(first, &first_name, ""), entry(second, &second_name, member)];
         let json = format!("[{}]", entries.join(","));
-        let catalog = SnapshotCatalogue::from_json(json.as_bytes()).unwrap();
-        let query = ChangeQuery::new(&set.path).snapshots(catalog);
-        super::ask(query, &set, first, Some(second))
+        let catalog = SnapshotCatalog::from_json(json.as_bytes()).unwrap();
+        super::ask(with(catalog), &set, first, Some(second))
     };
     ask("").unwrap();
     ask(r#","ParentPathsList":null"#).unwrap();
     refuses(ask(r#","ParentPathsList":[]"#), STALE, &["parent 1"]);
     // What a program says of a snapshot may be its path alone.
-    let named = |i: usize, name: &str| Snapshot::new(set.snapshots[i].id).with_path(name);
-    let catalog = SnapshotCatalogue::new([named(first, &first_name), named(second, &second_name)]);
-    let query = ChangeQuery::new(&set.path).snapshots(catalog);
-    super::ask(query, &set, first, Some(second)).unwrap();
+    let named =
+        |i: usize, name: &str| Snapshot::new(SnapshotId(set.snapshots[i].id)).with_path(name);
+    let catalog = SnapshotCatalog::new([named(first, &first_name), named(second, &second_name)]);
+    super::ask(with(catalog), &set, first, Some(second)).unwrap();
 }
 
 #[test]
-fn an_rct_id_must_be_one_that_the_snapshots_file_resolves() {
+fn rejects_an_rct_id_that_the_snapshot_file_cannot_resolve() {
     let (directory, set, first, second) = two_kept();
-    let ask =
-        |from, to| super::ask(ChangeQuery::new(&set.path).snapshots(catalog(&set)), &set, from, to);
+    let ask = |from, to| super::ask(with(catalog(&set)), &set, from, to);
     let name = set.snapshots[second].file.clone().unwrap();
     let table = directory.path().join(format!("{name}.rct"));
     let good = fs::read(&table).unwrap();
@@ -197,7 +192,7 @@ fn an_rct_id_must_be_one_that_the_snapshots_file_resolves() {
 #[test]
 fn missing_files_of_a_set_are_not_available() {
     let (directory, set, first, second) = two_kept();
-    let query = || ChangeQuery::new(&set.path).snapshots(catalog(&set));
+    let options = || with(catalog(&set));
     let path = |name: &str| directory.path().join(name);
     let name = set.snapshots[second].file.clone().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
@@ -210,20 +205,24 @@ fn missing_files_of_a_set_are_not_available() {
         moved(&path(&file), &elsewhere.path().join(&file));
     }
     // The file of the snapshot asked about; another snapshot's.
-    refuses(ask(query(), &set, first, Some(second)), NOT_AVAILABLE, &[&name, "target"]);
-    refuses(ask(query(), &set, second, None), NOT_AVAILABLE, &[&name]);
-    refuses(ask(query(), &set, first, None), STALE, &[&name, "stale", ANEW]);
-    refuses(ask(query(), &set, first, Some(first)), STALE, &[&name, "stale", ANEW]);
+    refuses(ask(options(), &set, first, Some(second)), NOT_AVAILABLE, &[&name, "target"]);
+    refuses(ask(options(), &set, second, None), NOT_AVAILABLE, &[&name]);
+    refuses(ask(options(), &set, first, None), STALE, &[&name, "stale", ANEW]);
+    refuses(ask(options(), &set, first, Some(first)), STALE, &[&name, "stale", ANEW]);
     // In a search directory, all is well.
-    let found = || query().parent_search([elsewhere.path(), directory.path()]);
+    let found = || {
+        let mut options = options();
+        options.search_path(elsewhere.path()).search_path(directory.path());
+        options
+    };
     ask(found(), &set, first, Some(second)).unwrap();
     ask(found(), &set, second, None).unwrap();
     ask(found(), &set, first, None).unwrap();
 
-    let active = vhdx_rct::vhd_set::VhdSet::open(&set.path).unwrap().active_name().to_owned();
+    let active = active_name(&set.path);
     fs::remove_file(path(&active)).unwrap();
     refuses(ask(found(), &set, first, None), NOT_AVAILABLE, &[&active]);
-    let error = found().since(Limit::Allocated).run().unwrap_err();
+    let error = found().open(&set.path).unwrap_err();
     assert_eq!(error.return_value(), ReturnValue::NotAvailable, "{error}");
 }
 
@@ -239,10 +238,11 @@ fn directories_of_a_snapshots_path_are_not_followed() {
     }
     let mut told = set.catalogue.clone();
     entry(&mut told, &set.snapshots[second]).path = Some(format!(r"sub\{name}"));
-    let query = || ChangeQuery::new(&set.path).snapshots(catalog_of(&told));
-    refuses(ask(query(), &set, first, Some(second)), NOT_AVAILABLE, &[&name]);
-    let query = query().parent_search([directory.path().join("sub"), directory.path().into()]);
-    ask(query, &set, first, Some(second)).unwrap();
+    let options = || with(catalog_of(&told));
+    refuses(ask(options(), &set, first, Some(second)), NOT_AVAILABLE, &[&name]);
+    let mut options = options();
+    options.search_path(directory.path().join("sub")).search_path(directory.path());
+    ask(options, &set, first, Some(second)).unwrap();
 }
 
 /// A catalog that was saved before the set last changed may lack snapshots.
@@ -252,7 +252,7 @@ fn warns_of_a_catalog_older_than_the_set() {
     let mut sets = (0..50).map(|seed| RandomSet::random(folder.path(), seed).unwrap());
     let set = sets.find(|set| set.beside).unwrap();
     let catalog = folder.path().join("disk.vhds.snapshots.json");
-    let warnings = || ChangeQuery::new(&set.path).warnings().unwrap();
+    let warnings = || Disk::open(&set.path).unwrap().warnings().to_vec();
     let touch = |path: &Path, seconds: u64| {
         let file = fs::File::options().write(true).open(path).unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();

@@ -1,20 +1,22 @@
-//! A VHD Set: active file, snapshots, and what could not be read.
+//! A VHD Set: its active file, its snapshots, and what could not be read.
 
-use super::{Report, disk};
+use super::{Report, chain, check};
 use crate::args::InfoArgs;
 use crate::failure::Failure;
+use crate::question::read_catalog;
+use crate::warning::Warning;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use vhdx_rct::vhd_set::{Snapshot, VhdSet};
-use vhdx_rct::vhdx::CheckReport;
-use vhdx_rct::{ChangeQuery, SnapshotCatalogue};
+use vhdx_rct::vhd_set::VhdSet;
+use vhdx_rct::{Disk, Error, Snapshot, SnapshotCatalog};
 
-pub fn report(args: &InfoArgs, set: &VhdSet) -> Result<Report, Failure> {
-    let mut query = ChangeQuery::new(&args.file).parent_search(&args.search_path);
-    let given = args.snapshots.as_ref().map(SnapshotCatalogue::open).transpose()?;
-    if let Some(given) = &given {
-        query = query.snapshots(given.clone());
-    }
+/// The report on a set whose active state was opened, or could not be.
+pub fn report(
+    args: &InfoArgs,
+    set: &VhdSet,
+    given: Option<&SnapshotCatalog>,
+    active: Result<&Disk, &Error>,
+) -> Result<Report, Failure> {
     let mut report = Report::default();
     report.row("file", set.path().display());
     report.row("format", "VHD Set");
@@ -28,31 +30,32 @@ pub fn report(args: &InfoArgs, set: &VhdSet) -> Result<Report, Failure> {
         "ActiveFile": set.active_name(),
         "UnreadRecords": set.unknown_records(),
     });
-    let from = |snapshot: &Snapshot| match (&args.snapshots, &given) {
+    let mut warnings = Vec::new();
+    let known = match active {
+        Ok(disk) => disk.snapshots().to_vec(),
+        Err(_) => listed(set, given, &mut warnings),
+    };
+    let catalog = |snapshot: &Snapshot| match (&args.files.snapshots, given) {
         (Some(path), Some(given)) if given.get(snapshot.id).is_some() => path.clone(),
         _ => set.catalog_path(),
     };
-    match query.known_snapshots() {
-        Ok(known) => snapshots(&mut report, set, &known, from),
-        Err(error) => report.row("warning", format!("the snapshots are not known: {error}")),
-    }
-    match query.chain() {
-        Ok((chain, broken)) => {
-            report.row("disk id", chain.leaf().metadata().disk_id);
-            report.json["VirtualDiskId"] = chain.leaf().metadata().disk_id.to_string().into();
-            disk::about_chain(&mut report, &query, &chain, broken.as_ref());
+    snapshots(&mut report, set, &known, catalog);
+    match active {
+        Ok(disk) => {
+            let id = disk.identity().virtual_disk_id;
+            report.row("disk id", id);
+            report.json["VirtualDiskId"] = id.to_string().into();
+            chain::describe(&mut report, disk);
             if args.check {
-                disk::check(&mut report, &query, &chain, broken.as_ref())?;
+                check::disk(&mut report, disk)?;
             }
         }
         Err(error) => {
-            report.row("warning", format!("the active state cannot be opened: {error}"));
-            report.json["Warnings"] = json!([error.to_string()]);
+            let message = format!("the active state cannot be opened: {error}");
+            warnings.push(Warning::new(set.path(), message));
+            report.warnings(&warnings);
             if args.check {
-                let mut found = CheckReport::default();
-                disk::add(&mut found, &error);
-                disk::tell(&mut report, &found, "no file of the active state was looked at");
-                report.json["Check"] = json!({ "Findings": found.findings, "Total": found.total });
+                check::one(&mut report, Some(error), "no file of the active state was checked");
             }
         }
     }
@@ -62,12 +65,34 @@ pub fn report(args: &InfoArgs, set: &VhdSet) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// Which snapshots are known, and the catalog that lists each.
+/// The snapshots of a set that was not opened as a disk, from the same catalogs.
+fn listed(
+    set: &VhdSet,
+    given: Option<&SnapshotCatalog>,
+    warnings: &mut Vec<Warning>,
+) -> Vec<Snapshot> {
+    let path = set.catalog_path();
+    let mut known = given.map(|catalog| catalog.snapshots.clone()).unwrap_or_default();
+    if path.exists() {
+        match read_catalog(&path) {
+            Ok(beside) => {
+                let more = beside.snapshots.into_iter();
+                known.extend(
+                    more.filter(|one| given.is_none_or(|given| given.get(one.id).is_none())),
+                );
+            }
+            Err(_) => warnings.push(Warning::new(&path, "the snapshot catalog cannot be used")),
+        }
+    }
+    known
+}
+
+/// Adds the snapshots that are known, and the catalog that lists each.
 fn snapshots(
     report: &mut Report,
     set: &VhdSet,
     known: &[Snapshot],
-    from: impl Fn(&Snapshot) -> PathBuf,
+    catalog: impl Fn(&Snapshot) -> PathBuf,
 ) {
     let name = |path: &Path| path.file_name().unwrap_or_default().display().to_string();
     if known.is_empty() {
@@ -82,10 +107,10 @@ fn snapshots(
     for snapshot in known {
         let file = snapshot.path.as_deref().unwrap_or("reference-only");
         let rct = snapshot.rct_id.map(|id| format!("  {id}")).unwrap_or_default();
-        let from = name(&from(snapshot));
-        report.row("snapshots", format!("{}  {file}{rct}  (listed in {from})", snapshot.id));
+        let catalog = name(&catalog(snapshot));
+        report.row("snapshots", format!("{}  {file}{rct}  (listed in {catalog})", snapshot.id));
     }
-    let json = known.iter().map(|snapshot| snapshot_json(snapshot, &from(snapshot)));
+    let json = known.iter().map(|snapshot| snapshot_json(snapshot, &catalog(snapshot)));
     report.json["Snapshots"] = json.collect();
 }
 

@@ -1,17 +1,16 @@
 //! A tracking table without its disk.
 
-use super::{Report, disk};
+use super::{Report, check};
 use crate::args::InfoArgs;
 use crate::failure::Failure;
 use crate::text::count;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use vhdx_rct::rct::Tracking;
-use vhdx_rct::vhdx::CheckReport;
+use vhdx_rct::rct::TrackingTable;
 
 pub fn report(args: &InfoArgs) -> Result<Report, Failure> {
     let path = &args.file;
-    let table = Arc::new(Tracking::open_alone(path)?);
+    let table = Arc::new(TrackingTable::open(path)?);
     let header = table.header();
     let mut report = Report::default();
     report.row("file", path.display());
@@ -38,17 +37,13 @@ pub fn report(args: &InfoArgs) -> Result<Report, Failure> {
     report.json = header_json(&table);
     report.json["Format"] = "rct".into();
     if args.check {
-        let mut found = CheckReport::default();
-        if let Err(error) = table.check() {
-            disk::add(&mut found, &error);
-        }
-        disk::tell(&mut report, &found, "every page of the table looked at, up to a bad one");
-        report.json["Check"] = json!({ "Findings": found.findings, "Total": found.total });
+        let found = table.check().err();
+        check::one(&mut report, found.as_ref(), "every page of the table checked, up to a bad one");
     }
     Ok(report)
 }
 
-pub fn header_json(table: &Tracking) -> Value {
+pub fn header_json(table: &TrackingTable) -> Value {
     let header = table.header();
     let branches: Vec<Value> = header
         .branches

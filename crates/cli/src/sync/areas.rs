@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use vhdx_rct::ByteRange;
 
-/// A copy is divided into at most so many areas.
-const MOST: u64 = 1 << 14;
+/// The maximum number of areas of a copy.
+const MAX_AREAS: u64 = 1 << 14;
 
-/// The least size of an area: below it, doubt is not worth telling finer.
-const LEAST: u64 = 64 << 10;
+/// The minimum size of an area.
+const MIN_AREA: u64 = 64 << 10;
 
 /// Areas of a disk, as byte ranges from start to end; none touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ pub struct Areas(BTreeMap<u64, u64>);
 impl Areas {
     /// Adds the areas of a disk of this size that a range touches.
     pub fn add(&mut self, range: ByteRange, disk_size: u64) {
-        let area = (disk_size / MOST).next_power_of_two().max(LEAST);
+        let area = (disk_size / MAX_AREAS).next_power_of_two().max(MIN_AREA);
         let start = range.offset / area * area;
         let end = range.end().div_ceil(area).saturating_mul(area).min(disk_size);
         self.insert(start, end);
@@ -74,6 +74,6 @@ mod tests {
         assert!(areas.contains(range(5, 900_000)) && !areas.contains(range(1 << 20, 1)));
         let mut large = Areas::default();
         (0..100_000).for_each(|i| large.add(range(i * (600 << 20), 1), 64 << 40));
-        assert!(large.iter().count() <= MOST as usize);
+        assert!(large.iter().count() <= MAX_AREAS as usize);
     }
 }

@@ -1,29 +1,30 @@
 //! `sync`: brings a raw copy of a disk up to date, reading only what changed.
 
 mod areas;
+mod progress;
 mod raw;
 mod state;
 
 use crate::args::SyncArgs;
-use crate::changes::{progress_bar, query};
 use crate::failure::Failure;
 use crate::text::{count, human};
+use crate::warning;
 use areas::Areas;
+use progress::progress_bar;
 use raw::{CHUNK, Raw};
 use state::State;
 use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
-use vhdx_rct::{ChangeQuery, Content, DiskExtent, Limit, RctId, VirtualDisk};
+use vhdx_rct::{Baseline, Disk, DiskFile, Extent, ExtentKind, RctId, ReturnValue};
 
 /// Everything that a sync knows before it writes.
 struct Plan {
-    query: ChangeQuery,
-    disk: VirtualDisk,
-    limit: Limit,
+    disk: Disk,
+    since: Baseline,
     /// What the copy is known to be; None for a copy that is made from nothing.
     before: Option<State>,
-    /// What changed since the limit, in total.
+    /// What changed since the baseline, in total.
     ranges: u64,
     bytes: u64,
     /// The areas that this sync may touch.
@@ -37,6 +38,7 @@ struct Plan {
 pub fn run(args: &SyncArgs) -> Result<(), Failure> {
     let start = Instant::now();
     let mut plan = Plan::make(args)?;
+    warning::print(plan.disk.warnings())?;
     let mut out = std::io::stdout().lock();
     if args.dry_run {
         let ranges = count(plan.ranges, "range", "ranges");
@@ -66,23 +68,18 @@ pub fn run(args: &SyncArgs) -> Result<(), Failure> {
 
 impl Plan {
     fn make(args: &SyncArgs) -> Result<Self, Failure> {
-        let query = query(&args.question)?;
-        let limit: Limit = args.question.since.parse()?;
-        let disk = query.disk()?;
+        let (disk, since) = args.question.open(|_| ())?;
         let exists = args.to.try_exists()?;
         if exists && raw::looks_like_an_image(&args.to)? {
-            let to = args.to.display();
-            return Err(Failure::Refused(format!(
-                "{to}: this is a virtual disk file and no raw copy"
-            )));
+            let message = "this is a virtual disk file and not a raw copy";
+            return Err(Failure::about(&args.to, ReturnValue::InvalidState, message));
         }
         let raw = exists.then(|| Raw::open(&args.to)).transpose()?;
-        let before = check_copy(args, &query, (&disk, &limit), raw.as_ref())?;
-        let newest = query.newest_id()?;
+        let before = check_copy(args, (&disk, &since), raw.as_ref())?;
+        let newest = disk.newest_id();
         let mut plan = Plan {
-            query,
             disk,
-            limit,
+            since,
             before,
             ranges: 0,
             bytes: 0,
@@ -90,18 +87,22 @@ impl Plan {
             newest,
             raw,
         };
-        for extent in plan.query.clone().extents()? {
+        for extent in plan.disk.changes(plan.since.clone()).extents()? {
             let extent = extent?;
             plan.ranges += 1;
-            plan.bytes += if extent.content == Content::Data { extent.range.length } else { 0 };
-            plan.touched.add(extent.range, plan.disk.size());
+            plan.bytes += if extent.kind == ExtentKind::Data { extent.range.length } else { 0 };
+            plan.touched.add(extent.range, plan.size());
         }
         Ok(plan)
     }
 
-    /// Writes the copy; gives bytes read and bytes written.
+    fn size(&self) -> u64 {
+        self.disk.identity().virtual_size
+    }
+
+    /// Writes the copy; returns bytes read and bytes written.
     fn carry_out(&mut self, args: &SyncArgs) -> Result<(u64, u64), Failure> {
-        let from_nothing = self.limit == Limit::Allocated;
+        let from_nothing = self.since == Baseline::Allocated;
         let old_doubt = match &self.before {
             Some(before) if !from_nothing => before.doubtful.clone(),
             _ => Areas::default(),
@@ -120,29 +121,29 @@ impl Plan {
         if from_nothing {
             raw.set_length(0)?;
         }
-        if raw.length()? != self.disk.size() {
-            raw.set_length(self.disk.size())?;
+        if raw.length()? != self.size() {
+            raw.set_length(self.size())?;
         }
         let read = self.copy(&mut raw, &old_doubt)?;
         raw.sync()?;
-        self.disk.must_be_unchanged()?;
+        self.disk.verify_unchanged()?;
         state::store(&args.to, &after)?;
         Ok((read, raw.written))
     }
 
-    /// Brings every changed and every doubtful stretch of the copy up to date.
+    /// Brings every changed and every doubtful part of the copy up to date.
     fn copy(&self, raw: &mut Raw, old_doubt: &Areas) -> Result<u64, Failure> {
         let bar = progress_bar(self.bytes);
         let mut buffer = vec![0; CHUNK];
         let mut read = 0;
-        let mut one = |extent: DiskExtent| -> Result<(), Failure> {
+        let mut one = |extent: Extent| -> Result<(), Failure> {
             let range = extent.range;
-            if extent.content != Content::Data {
+            if extent.kind != ExtentKind::Data {
                 return Ok(raw.zero(range)?);
             }
             for piece in range.chunks(CHUNK) {
                 let bytes = &mut buffer[..piece.length as usize];
-                self.disk.read_at(bytes, piece.offset)?;
+                self.disk.read_exact_at(bytes, piece.offset)?;
                 raw.put(bytes, piece.offset)?;
                 read += piece.length;
                 bar.inc(piece.length);
@@ -151,18 +152,17 @@ impl Plan {
         };
         for area in old_doubt.iter() {
             // The disk may have become smaller than the areas were; such a copy is refused.
-            for extent in self.disk.extents(area.offset..area.end().min(self.disk.size()))? {
+            for extent in self.disk.extents(area.offset..area.end().min(self.size()))? {
                 one(extent?)?;
             }
         }
-        for extent in self.query.clone().extents()? {
+        for extent in self.disk.changes(self.since.clone()).extents()? {
             let extent = extent?;
             // Only what was put down as doubtful may be written.
             if !self.touched.contains(extent.range) {
-                self.disk.must_be_unchanged()?;
-                return Err(Failure::Refused(
-                    "the disk changed while it was read; run it again".into(),
-                ));
+                self.disk.verify_unchanged()?;
+                let message = "the disk changed while it was read; run the command again";
+                return Err(Failure::new(ReturnValue::InvalidState, message));
             }
             one(extent)?;
         }
@@ -174,24 +174,23 @@ impl Plan {
         self.before.as_ref().map(|before| before.at.clone()).unwrap_or_default()
     }
 
-    /// The state that the copy will have: the limits that it will be at, and, since the disk
-    /// may have been written to after its newest id was sealed, where it is ahead of that id.
+    /// The state that the copy will have: the baselines that it will be at, and, since the disk
+    /// may have been written to after its newest id was created, where it is ahead of that id.
     /// (Should that checkpoint be applied again, those areas would differ from the disk, and
     /// no list of changes since the id would say so.)
     fn state_after(&self) -> Result<State, Failure> {
-        let leaf = self.disk.chain().leaf();
-        let mut at = vec![file_point(leaf.header().data_write_guid)];
+        let mut at = vec![file_point(&self.disk.files()[0])];
         let mut ahead = Areas::default();
         if let Some(id) = self.newest {
             at.insert(0, id.to_string());
-            for range in self.query.clone().since(Limit::Rct(id)).stream()? {
-                ahead.add(range?, self.disk.size());
+            for range in self.disk.changes(id).ranges()? {
+                ahead.add(range?, self.size());
             }
         }
         Ok(State {
             version: 1,
-            virtual_disk_id: leaf.metadata().disk_id,
-            virtual_size: self.disk.size(),
+            virtual_disk_id: self.disk.identity().virtual_disk_id,
+            virtual_size: self.size(),
             at,
             going_to: None,
             doubtful: ahead,
@@ -199,79 +198,75 @@ impl Plan {
     }
 }
 
-fn file_point(data_write_guid: uuid::Uuid) -> String {
-    format!("file:{data_write_guid}")
+/// A file by its DataWriteGuid, which holds as long as no program writes to the file.
+fn file_point(file: &DiskFile) -> String {
+    Baseline::DataWriteGuid(file.identity().data_write_guid).to_string()
 }
 
-/// How a limit is called in a state file: an RCT id by itself, a file or a snapshot by the
-/// DataWriteGuid of the file, which is good as long as nobody writes to it.
-fn point(query: &ChangeQuery, disk: &VirtualDisk, limit: &Limit) -> Result<String, Failure> {
-    let files = disk.chain().files();
-    let member = match limit {
-        Limit::File(path) => {
+/// The name of a baseline in a state file: that of a file or a snapshot is the file's
+/// DataWriteGuid, that of any other baseline is its text.
+fn point(disk: &Disk, since: &Baseline) -> String {
+    let files = disk.files();
+    let member = match since {
+        Baseline::Parent => files.get(1),
+        Baseline::File(path) => {
             let path = path.canonicalize().ok();
             files.iter().find(|file| file.path().canonicalize().ok() == path)
         }
-        Limit::Snapshot(id) => {
-            let known = query.known_snapshots()?;
-            let path = known
-                .into_iter()
-                .find(|snapshot| snapshot.id == *id)
-                .and_then(|snapshot| snapshot.path);
-            let name = path
-                .as_deref()
-                .and_then(|path| path.rsplit(['\\', '/']).next())
-                .unwrap_or_default();
+        Baseline::Snapshot(id) => {
+            let known = disk.snapshots().iter().find(|snapshot| snapshot.id == *id);
+            let path = known.and_then(|snapshot| snapshot.path.as_deref()).unwrap_or_default();
+            let name = path.rsplit(['\\', '/']).next().unwrap_or_default();
             let has_name =
                 |file: &Path| file.file_name().is_some_and(|own| own.eq_ignore_ascii_case(name));
             files.iter().find(|file| has_name(file.path()))
         }
         _ => None,
     };
-    Ok(member.map_or_else(|| limit.to_string(), |file| file_point(file.header().data_write_guid)))
+    member.map_or_else(|| since.to_string(), file_point)
 }
 
-/// Refuses a copy that the sync would spoil; gives what is known of it.
+/// Refuses a copy that the sync would spoil; returns what is known of it.
 fn check_copy(
     args: &SyncArgs,
-    query: &ChangeQuery,
-    (disk, limit): (&VirtualDisk, &Limit),
+    (disk, since): (&Disk, &Baseline),
     raw: Option<&Raw>,
 ) -> Result<Option<State>, Failure> {
-    let to = args.to.display();
-    let refuse = |message: String| Err(Failure::Refused(format!("{to}: {message}")));
+    let refuse =
+        |message: String| Err(Failure::about(&args.to, ReturnValue::InvalidState, &message));
     let length = raw.map(Raw::length).transpose()?;
     let Some(state) = state::load(&args.to)? else {
-        return match (limit, length) {
-            (Limit::Allocated, None) => Ok(None),
-            (Limit::Allocated, Some(_)) => refuse(
-                "the file exists and no state file beside it says that it is a copy of a disk; move it away, or \
+        return match (since, length) {
+            (Baseline::Allocated, None) => Ok(None),
+            (Baseline::Allocated, Some(_)) => refuse(
+                "the file exists, but no state file beside it names a disk that it is a copy of; move it away, or \
                  name another file"
                     .into(),
             ),
             _ => refuse(format!(
-                "no state file ({}) says what the copy is, so it cannot be brought up to date; make it with \
+                "no state file ({}) describes the copy, so it cannot be brought up to date; make it with \
                  --since '*'",
                 state::path_of(&args.to).display()
             )),
         };
     };
-    let (id, size) = (disk.chain().leaf().metadata().disk_id, disk.size());
+    let identity = disk.identity();
+    let (id, size) = (identity.virtual_disk_id, identity.virtual_size);
     if state.virtual_disk_id != id {
         return refuse(format!(
-            "this is a copy of the disk {}, and the disk is {id}",
+            "expected a copy of the disk {id}, found a copy of the disk {}",
             state.virtual_disk_id
         ));
     }
-    if *limit == Limit::Allocated {
+    if *since == Baseline::Allocated {
         return Ok(Some(state));
     }
-    let wanted = point(query, disk, limit)?;
+    let wanted = point(disk, since);
     let Some(length) = length.filter(|_| state.at.contains(&wanted)) else {
         let at = if state.at.is_empty() { "nothing yet".into() } else { state.at.join(", ") };
         return refuse(format!(
-            "the copy is at {at}, and not at {wanted}; sync since where it is (for a DataWriteGuid, since the file \
-             that `info` shows with it), or make it anew with --since '*'"
+            "the copy is at {at}, and not at {wanted}; sync since a baseline that it is at, or make a new \
+             copy with --since '*'"
         ));
     };
     if length != size && !(args.grow && length < size) {

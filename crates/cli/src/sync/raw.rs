@@ -113,7 +113,7 @@ impl Raw {
     }
 }
 
-/// Does a file begin as a virtual disk does, which must never be taken for a raw copy?
+/// Whether a file begins as a virtual disk does, which must never be taken for a raw copy.
 pub fn looks_like_an_image(path: &Path) -> io::Result<bool> {
     let start = first_bytes(path)?;
     Ok([b"vhdxfile", b"vhdsetv1", b"conectix"].iter().any(|known| start == known[..]))
@@ -130,7 +130,7 @@ fn make_hole(_: &File, _: u64, _: u64) -> bool {
     false
 }
 
-/// The next stretch before `end` that is no hole; where holes cannot be told, all of it.
+/// The next range before `end` that is not a hole; all of it if holes cannot be found.
 #[cfg(target_os = "linux")]
 fn next_data(file: &File, at: u64, end: u64) -> io::Result<Option<ByteRange>> {
     use rustix::fs::{SeekFrom, seek};

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
+use vhdx_rct::ReturnValue;
 
 /// The state file of a copy.
 ///
@@ -24,15 +25,15 @@ pub struct State {
     pub virtual_disk_id: Uuid,
     /// Its size, and the copy's, in bytes.
     pub virtual_size: u64,
-    /// The limits that the next sync may name; none while a full copy is being made.
+    /// The baselines that the next sync may name; none while a full copy is being made.
     pub at: Vec<String>,
-    /// Set while a sync is under way: the limits that the copy will be at.
+    /// Set while a sync is under way: the baselines that the copy will be at.
     pub going_to: Option<Vec<String>>,
     /// Where the copy may differ from what it should be at those points.
     pub doubtful: Areas,
 }
 
-/// The state file of a copy: its name with `.vhdx-rct.json` behind.
+/// The state file of a copy: its name with `.vhdx-rct.json` appended.
 pub fn path_of(copy: &Path) -> PathBuf {
     let mut name: OsString = copy.as_os_str().to_owned();
     name.push(".vhdx-rct.json");
@@ -43,7 +44,8 @@ pub fn path_of(copy: &Path) -> PathBuf {
 pub fn load(copy: &Path) -> Result<Option<State>, Failure> {
     let path = path_of(copy);
     let refuse = |what: String| {
-        Failure::Refused(format!("{}: {what}; make the copy anew with --since '*'", path.display()))
+        let message = format!("{what}; make a new copy with --since '*'");
+        Failure::about(&path, ReturnValue::InvalidState, &message)
     };
     let text = match fs::read(&path) {
         Ok(text) => text,
@@ -54,7 +56,7 @@ pub fn load(copy: &Path) -> Result<Option<State>, Failure> {
         .map_err(|error| refuse(format!("the copy's state is damaged: {error}")))?;
     if state.version != 1 {
         return Err(refuse(format!(
-            "the copy's state should have version 1 and has {}",
+            "expected version 1 of the copy's state, found version {}",
             state.version
         )));
     }
@@ -71,11 +73,13 @@ pub fn store(copy: &Path, state: &State) -> io::Result<()> {
     file.write_all(b"\n")?;
     file.sync_all()?;
     fs::rename(&temporary, &path)?;
-    let folder =
-        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A folder cannot be synced everywhere; where it can, the new name survives.
-    if let Ok(folder) = fs::File::open(folder) {
-        let _ = folder.sync_all();
+    let directory = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    // Not every system can sync a directory; if this one can, the new name survives.
+    if let Ok(directory) = fs::File::open(directory) {
+        let _ = directory.sync_all();
     }
     Ok(())
 }

@@ -1,6 +1,13 @@
 //! The tool, run as its users run it.
 
-mod cli;
-mod guards;
+mod changes;
+mod failures;
+mod info;
+mod inspect;
+mod map;
+mod qemu;
 mod sets;
 mod sync;
+mod terminal;
+mod tool;
+mod usage;

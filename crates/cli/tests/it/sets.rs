@@ -1,4 +1,4 @@
-//! What `info` says of a set.
+//! What `info` prints about a set, and `changes` about its snapshots.
 
 use serde_json::Value;
 use std::fs;
@@ -21,7 +21,7 @@ fn info(set: &Path, options: &[&str]) -> (Option<i32>, String, Value) {
 }
 
 #[test]
-fn says_which_snapshots_are_known_and_from_where() {
+fn lists_the_snapshots_and_the_catalog_of_each() {
     let (directory, set, ..) = two_kept();
     let (status, text, json) = info(&set.path, &["--check"]);
     assert_eq!(status, Some(0), "{text}");
@@ -49,13 +49,26 @@ fn says_which_snapshots_are_known_and_from_where() {
 }
 
 #[test]
-fn check_fails_without_the_active_file() {
+fn a_missing_active_file_fails_the_check_and_not_the_report() {
     let (directory, set, ..) = two_kept();
     let active = VhdSet::open(&set.path).unwrap().active_name().to_owned();
     VhdsBuilder::new(&active).data_extra(100, b"records").write(&set.path).unwrap();
     assert_eq!(info(&set.path, &["--check"]).0, Some(0));
     fs::remove_file(directory.path().join(&active)).unwrap();
-    assert_eq!(info(&set.path, &[]).0, Some(0));
+    fs::write(
+        directory.path().join("disk.vhds.snapshots.json"),
+        catalogue_json(&set.catalogue, JsonStyle::default()),
+    )
+    .unwrap();
+    let (status, text, json) = info(&set.path, &[]);
+    assert_eq!(status, Some(0), "{text}");
+    assert_eq!(json["Snapshots"].as_array().unwrap().len(), set.catalogue.len(), "{text}");
+    let warning = &json["Warnings"][0];
+    assert_eq!(warning["Path"], set.path.to_str().unwrap());
+    assert!(
+        warning["Message"].as_str().unwrap().contains("active state cannot be opened"),
+        "{json}"
+    );
     let (status, text, json) = info(&set.path, &["--check"]);
     assert_eq!(status, Some(1), "{text}");
     assert!(text.contains("1 finding") && !text.contains("nothing wrong"), "{text}");
@@ -63,7 +76,25 @@ fn check_fails_without_the_active_file() {
     assert_eq!(json["Check"]["Total"], 1);
     let finding = json["Check"]["Findings"][0].as_str().unwrap();
     assert!(finding.contains(&active) && finding.contains("cannot be found"), "{finding}");
-    // What could not be read is said all the same.
+    // What could not be read is listed all the same.
     assert!(text.contains("not read"), "{text}");
     assert_eq!(json["UnreadRecords"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn answers_between_snapshots() {
+    let (directory, set, from, to) = two_kept();
+    let catalog = directory.path().join("catalog.json");
+    fs::write(&catalog, catalogue_json(&set.catalogue, JsonStyle::default())).unwrap();
+    let [from_id, to_id] = [from, to].map(|index| set.snapshots[index].id.to_string());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vhdx-rct"));
+    command.arg("changes").arg(&set.path).args(["--since", &from_id, "--target", &to_id]);
+    let output = command.args(["--format", "json", "--snapshots"]).arg(&catalog).output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let written = set.written(from, Some(to)).unwrap();
+    let offsets: Vec<u64> = written.iter().map(|range| range.start).collect();
+    assert_eq!(answer["ChangedByteOffsets"], serde_json::json!(offsets), "{answer}");
+    // A snapshot's file is frozen, so a copy of it is exactly at it.
+    let exact = answer["NextSince"].as_array().unwrap().iter().any(|next| next["Exact"] == true);
+    assert!(exact, "{answer}");
 }

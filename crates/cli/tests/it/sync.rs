@@ -77,7 +77,7 @@ fn copies_of_random_chains_are_what_was_written() {
 /// or what has a dirty log is passed over.
 fn against_qemu(disk: &Path, copy: &Path) {
     let theirs = copy.with_extension("qemu");
-    let clean = vhdx_rct::vhdx::Vhdx::open(disk).unwrap().closed_cleanly();
+    let clean = vhdx_rct::Disk::open(disk).unwrap().files()[0].closed_cleanly();
     let mut convert = Command::new("qemu-img");
     convert.args(["convert", "-f", "vhdx", "-O", "raw"]).arg(disk).arg(&theirs);
     if clean && convert.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {

@@ -5,14 +5,14 @@ mod flip;
 mod model;
 mod plan;
 
-use crate::ask::{ask, checked, must_be, whole};
+use crate::ask::{ask, must_be, open, reading, whole};
 use crate::media::{Disks, Image};
 use arbitrary::{Arbitrary, Unstructured};
 use flip::flipped;
-use model::{Expected, Model};
-use plan::{Plan, Since};
+use model::Model;
+use plan::{Plan, Question, Since};
 use std::ops::Range;
-use vhdx_rct::{ChangeQuery, ErrorKind, Limit, RctId};
+use vhdx_rct::{Baseline, Disk, Error, ErrorKind, RctId};
 use vhdx_rct_fixtures::rng::Rng;
 
 pub fn run(data: &[u8]) {
@@ -27,12 +27,16 @@ pub fn run(data: &[u8]) {
     for flip in plan.flips.iter().take(8) {
         flipped(flip, &model, &mut images);
     }
-    let query = since(&plan, &model, query(&model, &images)).allow_unclean(true);
-    let _ = whole(&query, plan.question.start.into());
-    checked(query.known_ids());
+    if let Ok(disk) = opened(&model, &images, true) {
+        let _ = whole(&disk, &since(&plan, &model), plan.question.start.into());
+    }
 }
 
-fn query(model: &Model, images: &[(Image, Option<Image>)]) -> ChangeQuery {
+fn opened(
+    model: &Model,
+    images: &[(Image, Option<Image>)],
+    allow_unclean: bool,
+) -> Result<Disk, Error> {
     let mut disks = Disks::default();
     for ((disk, table), path) in images.iter().zip(&model.paths) {
         disks = disks.with(path, disk.clone());
@@ -40,58 +44,69 @@ fn query(model: &Model, images: &[(Image, Option<Image>)]) -> ChangeQuery {
             disks = disks.with(format!("{path}.rct"), table.clone());
         }
     }
-    ChangeQuery::new(&model.paths[model.paths.len() - 1]).storage(disks.shared())
+    let mut options = reading(disks.shared());
+    open(options.allow_unclean(allow_unclean), &model.paths[model.paths.len() - 1])
 }
 
-fn since(plan: &Plan, model: &Model, query: ChangeQuery) -> ChangeQuery {
-    query.since(match plan.question.since {
-        Since::File(index) => Limit::File(model.file(index).1.into()),
+fn since(plan: &Plan, model: &Model) -> Baseline {
+    match plan.question.since {
+        Since::File(index) => Baseline::File(model.file(index).1.into()),
         Since::Id(index) => match model.id(index) {
-            Some((branch, number)) => Limit::Rct(RctId::new(branch, number)),
-            None => Limit::Allocated,
+            Some((branch, number)) => Baseline::Rct(RctId::new(branch, number)),
+            None => Baseline::Allocated,
         },
-        Since::Allocated => Limit::Allocated,
-    })
+        Since::Allocated => Baseline::Allocated,
+    }
 }
 
 /// The question, put to the files as they were written.
 fn well_formed(plan: &Plan, model: &Model) {
     let question = &plan.question;
-    let query = since(plan, model, query(model, &model.images));
-    let query = query.allow_unclean(question.allow_unclean);
+    let since = since(plan, model);
+    let disk = opened(model, &model.images, question.allow_unclean).expect("a well-formed chain");
     let region = region(plan, model.size());
     let most = (question.most > 0).then_some(usize::from(question.most));
-    let expected = match question.since {
-        Since::File(index) => match model.file(index).0 {
-            itself if itself + 1 == model.paths.len() => {
-                Expected::Refused(ErrorKind::InvalidParameter)
-            }
-            index => Expected::Ranges(model.stack.changed_since(index)),
-        },
-        Since::Id(index) => match model.id(index) {
-            Some(id) => model.since_id(id, question.allow_unclean),
-            None => Expected::Ranges(model.stack.allocated()),
-        },
-        Since::Allocated => Expected::Ranges(model.stack.allocated()),
-    };
-    match (ask(&query, Some(region.clone()), most), expected) {
-        (Ok(answer), Expected::Ranges(expected)) => {
+    let expected = expected(&plan.question, model);
+    match (ask(&disk, &since, Some(region.clone()), most), expected) {
+        (Ok(answer), Ok(expected)) => {
             must_be(&answer, &expected, &region, most, &question.since);
-            let all = whole(&query, question.start.into()).expect("a well-formed chain");
+            let all = whole(&disk, &since, question.start.into()).expect("a well-formed chain");
             must_be(&all, &expected, &(0..model.size()), None, &question.since);
         }
-        (Err(error), Expected::Refused(kind)) => assert_eq!(error.kind(), kind, "{error}"),
-        (Ok(_), Expected::Refused(kind)) => panic!("answered instead of {kind:?}"),
-        (Err(error), _) => panic!("a well-formed chain is refused: {error}"),
+        (Err(error), Err(kind)) => assert_eq!(error.kind(), kind, "{error}"),
+        (Ok(_), Err(kind)) => panic!("since {since} is not refused with {kind:?}"),
+        (Err(error), Ok(_)) => panic!("a well-formed chain is refused: {error}"),
     }
-    content(&query, model, region.start);
+    if question.allow_unclean || model.unclean_parent().is_none() {
+        content(&disk, model, region.start);
+    }
+}
+
+/// The required answer, or the kind of error.
+fn expected(question: &Question, model: &Model) -> Result<Vec<Range<u64>>, ErrorKind> {
+    // Such a parent and what lies below it are not opened.
+    let refused = model.unclean_parent().filter(|_| !question.allow_unclean);
+    match question.since {
+        Since::File(index) => match model.file(index).0 {
+            file if file + 1 == model.paths.len() => Err(ErrorKind::InvalidParameter),
+            file if refused.is_some_and(|refused| file <= refused) => {
+                Err(ErrorKind::ParentNotFrozen)
+            }
+            file => Ok(model.stack.changed_since(file)),
+        },
+        _ if refused.is_some() => Err(ErrorKind::ParentNotFrozen),
+        Since::Id(index) => match model.id(index) {
+            Some(id) => model.since_id(id, question.allow_unclean),
+            None => Ok(model.stack.allocated()),
+        },
+        Since::Allocated => Ok(model.stack.allocated()),
+    }
 }
 
 /// Some of the disk's content, which must be what was written.
-fn content(query: &ChangeQuery, model: &Model, at: u64) {
-    let disk = query.clone().since(Limit::Allocated).disk().expect("a well-formed chain");
+fn content(disk: &Disk, model: &Model, at: u64) {
     let mut buffer = vec![0; (model.size() - at).min(16384) as usize];
-    disk.read_at(&mut buffer, at).expect("inside the disk");
+    disk.read_exact_at(&mut buffer, at).expect("inside the disk");
     assert!(buffer == model.stack.read(at, buffer.len()), "another content at {at}");
 }
 

@@ -19,7 +19,7 @@ use vhdx_rct_fixtures::vhdx::{
     Block as Written, HeaderPlan, LogPlan, MB, ParentLocator, Placement, RegionOrder, VhdxBuilder,
 };
 
-/// Files that are written anew for each input.
+/// Files that are rewritten for each input.
 static SCRATCH: LazyLock<Vec<[Scratch; 2]>> =
     LazyLock::new(|| (0..3).map(|_| [Scratch::new(), Scratch::new()]).collect());
 
@@ -29,16 +29,10 @@ pub struct Model {
     pub images: Vec<(Image, Option<Image>)>,
     pub places: Vec<(Placement, Option<RctPlacement>)>,
     pub stack: Stack,
-    builders: Vec<VhdxBuilder>,
     tracked: Vec<Option<Tracked>>,
-    /// Only the leaf can be: parents were frozen.
-    dirty: bool,
-}
-
-/// What a question since an id must give.
-pub enum Expected {
-    Ranges(Vec<Range<u64>>),
-    Refused(ErrorKind),
+    dirty: Vec<bool>,
+    /// Blocks of each file that hold no bytes: ZERO, UNMAPPED and UNDEFINED.
+    without_data: Vec<Vec<Range<u64>>>,
 }
 
 pub fn build(plan: &Plan) -> io::Result<Model> {
@@ -51,11 +45,10 @@ pub fn build(plan: &Plan) -> io::Result<Model> {
         images: Vec::new(),
         places: Vec::new(),
         stack: Stack(Vec::new()),
-        builders: Vec::new(),
         tracked: Vec::new(),
-        dirty: false,
+        dirty: Vec::new(),
+        without_data: Vec::new(),
     };
-    let leaf = plan.files().count() - 1;
     for (index, (file, [disk, table])) in plan.files().zip(&*SCRATCH).enumerate() {
         if index > 0 {
             size += u64::from(file.grow.unwrap_or(0)) * 16 * sector;
@@ -67,14 +60,16 @@ pub fn build(plan: &Plan) -> io::Result<Model> {
             let locator = ParentLocator::new(parent.data_write_guid);
             builder = builder.parent(locator.relative(&format!(".\\{name}")));
         }
-        builder = with_blocks(builder, file, index > 0, size);
-        if let Some(seed) = file.log.filter(|_| index == leaf) {
-            model.dirty = true;
+        let blocks = blocks(&builder, file, index > 0, size);
+        model.without_data.push(without_data(&blocks, builder.block_bytes()));
+        builder = blocks.into_iter().fold(builder, |builder, (at, block)| builder.block(at, block));
+        if let Some(seed) = file.log {
             let log = dirty_log(&mut Rng::new(seed.into()), &builder);
             builder = builder.log(LogPlan::Dirty(log));
         }
         let placement = builder.write(&disk.path())?;
-        let tracked = file.tracked.as_ref().map(|table| tracked(table, size, &model, &mut rng));
+        let layer = builder.layer();
+        let tracked = file.tracked.as_ref().map(|table| tracked(table, &layer, &model, &mut rng));
         let rct = file.tracked.as_ref().zip(tracked.as_ref()).map(|(plan, tracked)| {
             laid_out(tracked.builder(), plan.layout, &mut rng).write(table.path())
         });
@@ -82,9 +77,9 @@ pub fn build(plan: &Plan) -> io::Result<Model> {
         model.paths.push(format!("/disks/disk{index}.avhdx"));
         model.images.push((disk.image(), rct.is_some().then(|| table.image())));
         model.places.push((placement, rct));
-        model.stack.0.push(builder.layer());
+        model.stack.0.push(layer);
         model.tracked.push(tracked);
-        model.builders.push(builder);
+        model.dirty.push(file.log.is_some());
     }
     Ok(model)
 }
@@ -99,7 +94,7 @@ fn described(builder: VhdxBuilder, file: &File, sector: u32, rng: &mut Rng) -> V
         .trailing(u64::from(file.trailing) * 100)
 }
 
-fn with_blocks(builder: VhdxBuilder, file: &File, child: bool, size: u64) -> VhdxBuilder {
+fn blocks(builder: &VhdxBuilder, file: &File, child: bool, size: u64) -> BTreeMap<u64, Written> {
     let (block_size, sector) = (builder.block_bytes(), builder.sector_bytes());
     let (count, sectors) = (size.div_ceil(block_size), block_size / sector);
     let mut patterns = 0;
@@ -127,16 +122,28 @@ fn with_blocks(builder: VhdxBuilder, file: &File, child: bool, size: u64) -> Vhd
         };
         blocks.insert(u64::from(*index) % count, written);
     }
-    blocks.into_iter().fold(builder, |builder, (index, block)| builder.block(index, block))
+    blocks
 }
 
-fn tracked(table: &Table, size: u64, model: &Model, rng: &mut Rng) -> Tracked {
+fn without_data(blocks: &BTreeMap<u64, Written>, block_size: u64) -> Vec<Range<u64>> {
+    let without = blocks.iter().filter(|(_, block)| {
+        matches!(block, Written::Undefined { .. } | Written::Zero { .. } | Written::Unmapped { .. })
+    });
+    without.map(|(index, _)| index * block_size..(index + 1) * block_size).collect()
+}
+
+fn tracked(table: &Table, layer: &Layer, model: &Model, rng: &mut Rng) -> Tracked {
+    let size = layer.size();
     let seed = rng.next_u64();
     let parent = model.tracked.last().and_then(Option::as_ref);
     let mut tracked = match parent.filter(|_| !table.anew && model.size() == size) {
         Some(parent) => parent.child(seed),
         None => Tracked::new(size, seed),
     };
+    // A table has a number for everything that its file holds, or it is not trusted.
+    for range in held(layer).into_iter().filter(|_| !model.paths.is_empty()) {
+        tracked.write(range);
+    }
     for event in table.events.iter().take(24) {
         match event {
             Event::Write(start, length) => {
@@ -182,78 +189,57 @@ impl Model {
         (index, &self.paths[index])
     }
 
-    /// An id that some file has sealed, by any number.
+    /// An id created in some file, with any number.
     pub fn id(&self, index: u8) -> Option<RctId> {
         let ids: Vec<RctId> = self.tracked.iter().flatten().flat_map(Tracked::ids).collect();
         (!ids.is_empty()).then(|| ids[usize::from(index) % ids.len()])
     }
 
-    /// The table of the deepest file that resolves the id answers, with the blocks of the files
-    /// above it and, of the file below, what was written there after its newest id.
-    pub fn since_id(&self, id: RctId, allow_unclean: bool) -> Expected {
+    /// The uppermost parent that was not closed cleanly.
+    pub fn unclean_parent(&self) -> Option<usize> {
+        self.dirty[..self.dirty.len() - 1].iter().rposition(|&dirty| dirty)
+    }
+
+    /// Of the deepest file that resolves the id, the units written since; of the files above,
+    /// all that they hold; of the one below, the units written after its own newest id.
+    pub fn since_id(&self, id: RctId, allow_unclean: bool) -> Result<Vec<Range<u64>>, ErrorKind> {
         let resolves =
             |table: &Option<Tracked>| table.as_ref().is_some_and(|t| t.ids().contains(&id));
-        let last = self.tracked.iter().position(resolves).expect("one of its ids");
-        let own = self.tracked[last].as_ref().expect("it resolves the id");
-        let dirty = self.dirty && last + 1 == self.paths.len();
-        let mut parts: Vec<Range<u64>> = self.stack.0[last + 1..].iter().flat_map(held).collect();
-        if last == 0 {
-            if dirty && !allow_unclean {
-                return Expected::Refused(ErrorKind::UntrustedTracking);
+        let deepest = self.tracked.iter().position(resolves).ok_or(ErrorKind::UnknownId)?;
+        let own = self.tracked[deepest].as_ref().ok_or(ErrorKind::UnknownId)?;
+        let mut parts: Vec<Range<u64>> =
+            self.stack.0[deepest + 1..].iter().flat_map(held).collect();
+        if deepest == 0 {
+            if self.dirty[0] && !allow_unclean {
+                return Err(ErrorKind::UntrustedTracking);
             }
             parts.extend(own.changed_since(id));
         } else {
-            let history = |table: &Tracked| -> Vec<_> {
-                table.branches().iter().map(|branch| (branch.guid, branch.first)).collect()
-            };
-            let below = self.tracked[last - 1].as_ref();
-            let Some(below) = below.filter(|b| history(own).starts_with(&history(b))) else {
-                return Expected::Refused(ErrorKind::UnknownId);
-            };
-            if dirty || self.contradicts(last, own) {
-                parts.extend(held(&self.stack.0[last]));
+            let below = self.tracked[deepest - 1].as_ref().filter(|below| continues(below, own));
+            let below = below.ok_or(ErrorKind::UnknownId)?;
+            parts.extend(below.changed_since(below.current_id()));
+            if self.dirty[deepest] {
+                // Its table may lag.
+                parts.extend(held(&self.stack.0[deepest]));
             } else {
                 parts.extend(own.changed_since(id));
-                parts.extend(
-                    self.blocks(last).filter(|(_, block)| is_empty(block)).map(|(range, _)| range),
-                );
+                parts.extend(self.without_data[deepest].iter().cloned());
             }
-            parts.extend(below.changed_since(below.current_id()));
         }
-        let whole = 0..self.size();
-        Expected::Ranges(coalesce(parts.iter().map(|range| clip(range, &whole)).collect()))
-    }
-
-    /// A file's blocks, with the range of each.
-    fn blocks(&self, index: usize) -> impl Iterator<Item = (Range<u64>, &Written)> {
-        let (builder, size) = (&self.builders[index], self.stack.0[index].size());
-        let length = builder.block_bytes();
-        let range = move |block: u64| block * length..((block + 1) * length).min(size);
-        builder.blocks().iter().map(move |(index, block)| (range(*index), block))
-    }
-
-    /// Does the file hold data in units that it was never seen to write?
-    fn contradicts(&self, index: usize, table: &Tracked) -> bool {
-        let seen = table.changed_since(table.ids()[0]);
-        let touches =
-            |range: &Range<u64>| seen.iter().any(|s| s.start < range.end && range.start < s.end);
-        let sector = self.builders[index].sector_bytes();
-        self.blocks(index).any(|(block, written)| match written {
-            Written::Full(_) => !touches(&block),
-            Written::Partial { sectors, .. } => sectors.iter().cloned().flatten().any(|s| {
-                let start = block.start + s * sector;
-                start < block.end && !touches(&(start..start + sector))
-            }),
-            _ => false,
-        })
+        let clipped = parts.iter().map(|range| clip(range, &(0..self.size()))).collect();
+        Ok(coalesce(clipped))
     }
 }
 
-fn is_empty(block: &Written) -> bool {
-    matches!(block, Written::Zero { .. } | Written::Unmapped { .. } | Written::Undefined { .. })
+/// Whether a table begins with the history of the one below it.
+fn continues(below: &Tracked, own: &Tracked) -> bool {
+    let starts = |table: &Tracked| -> Vec<_> {
+        table.branches().iter().map(|branch| (branch.guid, branch.first)).collect()
+    };
+    starts(own).starts_with(&starts(below))
 }
 
-/// Everything that a file says something of.
+/// The ranges for which a file has a state.
 fn held(layer: &Layer) -> Vec<Range<u64>> {
     let nothing = Layer::new(layer.size(), Vec::new());
     Stack(vec![nothing, layer.clone()]).changed_since(0)

@@ -1,4 +1,4 @@
-//! What an input says of a chain.
+//! Decodes the plan of a chain from an input.
 
 use arbitrary::Arbitrary;
 
@@ -116,7 +116,7 @@ impl Plan {
         std::iter::once(&self.root).chain(self.children.iter().take(2))
     }
 
-    /// Has it a bit of everything?
+    /// Returns true if it has a bit of everything.
     pub fn is_rich(&self) -> bool {
         let blocks = self.files().map(|file| file.blocks.len()).sum::<usize>();
         let events = self.files().filter_map(|file| file.tracked.as_ref());

@@ -1,0 +1,334 @@
+//! `manifest.json` of a sample: what was done, when, and what the host answered. A sample comes
+//! from a stranger, so everything in it is bounded and checked before use.
+
+use crate::error::{Error, Result};
+use serde_json::{Map, Value};
+use std::path::Path;
+use vhdx_rct::ByteRange;
+
+/// The objects of a manifest and the members of each, as `collect.ps1` writes
+/// them: no member may be missing, and no other is known.
+pub const SCHEMA: &[(&str, &[&str])] = &[
+    ("manifest", &["format", "version", "origin", "windows", "cases", "errors"]),
+    ("case", &["name", "disk", "size", "sector", "events", "answers", "files"]),
+    ("event", &["kind", "at", "offset", "length", "id", "newer"]),
+    ("answer", &["method", "since", "target", "error", "processed", "offsets", "lengths"]),
+    ("file", &["name", "stored", "length", "sha256", "parts"]),
+    ("part", &["offset", "length"]),
+    ("error", &["scenario", "step", "message"]),
+];
+
+const FORMAT: &str = "vhdx-rct field sample";
+const VERSION: u64 = 1;
+
+/// The maximum size of a manifest, and length of a list in it; a host's answer may have
+/// more ranges than other lists have items.
+pub(crate) const MAX_BYTES: u64 = 64 << 20;
+const MAX_ITEMS: usize = 1024;
+const MAX_RANGES: usize = 1 << 20;
+const MAX_TEXT: usize = 4096;
+
+/// Where a sample comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Origin {
+    /// A Hyper-V host made it: evidence.
+    HyperV,
+    /// It was made by hand to test the check itself: not evidence.
+    HandMade,
+}
+
+pub(crate) struct Manifest {
+    pub origin: Origin,
+    pub windows: String,
+    pub cases: Vec<CaseEntry>,
+    pub failed_steps: Vec<FailedStep>,
+}
+
+/// A step that failed on the host.
+pub(crate) struct FailedStep {
+    /// A sentence.
+    pub text: String,
+    /// True if it left a file missing from the sample.
+    pub is_packing: bool,
+}
+
+pub(crate) struct CaseEntry {
+    pub name: String,
+    pub disk: String,
+    pub size: u64,
+    pub sector: u64,
+    pub events: Vec<Event>,
+    pub answers: Vec<Answer>,
+    pub files: Vec<FileEntry>,
+}
+
+/// Something that was done or seen, in order.
+pub(crate) struct Event {
+    pub kind: String,
+    pub range: Option<ByteRange>,
+    pub id: Option<String>,
+}
+
+/// The host's answer since an id, or its refusal.
+pub(crate) struct Answer {
+    pub method: String,
+    pub since: String,
+    pub target: Option<String>,
+    pub error: Option<String>,
+    pub processed: u64,
+    pub ranges: Vec<ByteRange>,
+}
+
+pub(crate) struct FileEntry {
+    pub name: String,
+    pub stored: String,
+    pub length: u64,
+    pub parts: Vec<ByteRange>,
+}
+
+/// The rule that a manifest breaks, in a sentence with the place.
+struct Broken(String);
+
+type Parsed<T> = std::result::Result<T, Broken>;
+
+/// An object of the manifest, and where it stands in it.
+struct Object<'a> {
+    members: &'a Map<String, Value>,
+    place: String,
+}
+
+impl<'a> Object<'a> {
+    fn new(value: &'a Value, kind: &str, place: String) -> Parsed<Self> {
+        let Some(members) = value.as_object() else {
+            return Err(bad(&place, "should be an object"));
+        };
+        let known =
+            SCHEMA.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, names)| names);
+        if let Some(name) = members.keys().find(|name| !known.contains(&name.as_str())) {
+            return Err(bad(
+                &place,
+                &format!("has a member that is not known: {}", name.escape_debug()),
+            ));
+        }
+        if let Some(name) = known.iter().find(|name| !members.contains_key(**name)) {
+            return Err(bad(&place, &format!("lacks its member {name}")));
+        }
+        Ok(Object { members, place })
+    }
+
+    fn at(&self, name: &str) -> String {
+        format!("{}.{name}", self.place)
+    }
+
+    fn text(&self, name: &str) -> Parsed<Option<String>> {
+        match &self.members[name] {
+            Value::Null => Ok(None),
+            Value::String(text) if text.len() <= MAX_TEXT => Ok(Some(text.clone())),
+            _ => Err(bad(&self.at(name), "should be a text of at most 4 KB")),
+        }
+    }
+
+    fn some_text(&self, name: &str) -> Parsed<String> {
+        self.text(name)?.ok_or_else(|| bad(&self.at(name), "should be a text and is null"))
+    }
+
+    fn number(&self, name: &str) -> Parsed<Option<u64>> {
+        match &self.members[name] {
+            Value::Null => Ok(None),
+            value => value
+                .as_u64()
+                .map(Some)
+                .ok_or_else(|| bad(&self.at(name), "should be a whole number, 0 or more")),
+        }
+    }
+
+    fn some_number(&self, name: &str) -> Parsed<u64> {
+        self.number(name)?.ok_or_else(|| bad(&self.at(name), "should be a number and is null"))
+    }
+
+    fn list(&self, name: &str, most: usize) -> Parsed<&'a [Value]> {
+        match &self.members[name] {
+            Value::Array(items) if items.len() <= most => Ok(items),
+            Value::Array(items) => Err(bad(
+                &self.at(name),
+                &format!("should have at most {most} items and has {}", items.len()),
+            )),
+            _ => Err(bad(&self.at(name), "should be a list")),
+        }
+    }
+
+    /// A list of objects, each read by `read`.
+    fn objects<T>(
+        &self,
+        name: &str,
+        kind: &str,
+        read: impl Fn(&Object<'a>) -> Parsed<T>,
+    ) -> Parsed<Vec<T>> {
+        let items = self.list(name, MAX_ITEMS)?.iter().enumerate();
+        items
+            .map(|(i, item)| read(&Object::new(item, kind, format!("{}[{i}]", self.at(name)))?))
+            .collect()
+    }
+
+    fn numbers(&self, name: &str) -> Parsed<Vec<u64>> {
+        let whole = |value: &Value| {
+            value.as_u64().ok_or_else(|| bad(&self.at(name), "should be a list of whole numbers"))
+        };
+        self.list(name, MAX_RANGES)?.iter().map(whole).collect()
+    }
+}
+
+fn bad(place: &str, what: &str) -> Broken {
+    Broken(format!("{place} {what}; the sample cannot be used"))
+}
+
+impl Manifest {
+    /// Reads a manifest; `path` stands in errors.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
+        Self::read(bytes).map_err(|Broken(message)| Error::invalid(path, message))
+    }
+
+    fn read(bytes: &[u8]) -> Parsed<Self> {
+        let bytes = bytes.strip_prefix(&[0xEF, 0xBB, 0xBF]).unwrap_or(bytes);
+        let value: Value = serde_json::from_slice(bytes)
+            .map_err(|error| bad("the manifest", &format!("is not valid JSON: {error}")))?;
+        let object = Object::new(&value, "manifest", "the manifest".into())?;
+        let (format, version) = (object.some_text("format")?, object.some_number("version")?);
+        if format != FORMAT || version != VERSION {
+            let found = format!("should be of format \"{FORMAT}\", version {VERSION}");
+            return Err(bad("the manifest", &found));
+        }
+        let origin = match object.some_text("origin")?.as_str() {
+            "hyper-v" => Origin::HyperV,
+            "hand-made" => Origin::HandMade,
+            _ => return Err(bad(&object.at("origin"), "should be hyper-v or hand-made")),
+        };
+        let cases = object.objects("cases", "case", case)?;
+        for (i, one) in cases.iter().enumerate() {
+            if cases[..i].iter().any(|other| other.name.eq_ignore_ascii_case(&one.name)) {
+                return Err(bad(&object.at("cases"), &format!("names {} twice", one.name)));
+            }
+        }
+        Ok(Manifest {
+            origin,
+            windows: printable(&object.some_text("windows")?),
+            cases,
+            failed_steps: object.objects("errors", "error", failed_step)?,
+        })
+    }
+}
+
+fn failed_step(object: &Object) -> Parsed<FailedStep> {
+    let of = |name| Ok::<_, Broken>(printable(&object.some_text(name)?));
+    let step = of("step")?;
+    Ok(FailedStep {
+        text: format!("{}, {step}: {}", of("scenario")?, of("message")?),
+        is_packing: step.starts_with("pack "),
+    })
+}
+
+fn case(object: &Object) -> Parsed<CaseEntry> {
+    let files = object.objects("files", "file", file)?;
+    for (i, one) in files.iter().enumerate() {
+        if files[..i].iter().any(|other| other.name.eq_ignore_ascii_case(&one.name)) {
+            return Err(bad(&object.at("files"), &format!("names {} twice", one.name)));
+        }
+    }
+    Ok(CaseEntry {
+        name: plain(object, "name")?,
+        disk: plain(object, "disk")?,
+        size: object.some_number("size")?,
+        sector: object.some_number("sector")?,
+        events: object.objects("events", "event", event)?,
+        answers: object.objects("answers", "answer", answer)?,
+        files,
+    })
+}
+
+fn event(object: &Object) -> Parsed<Event> {
+    object.text("at")?;
+    let range = match (object.number("offset")?, object.number("length")?) {
+        (Some(offset), Some(length)) => Some(range(object, offset, length)?),
+        _ => None,
+    };
+    Ok(Event { kind: object.some_text("kind")?, range, id: object.text("id")? })
+}
+
+fn answer(object: &Object) -> Parsed<Answer> {
+    let (offsets, lengths) = (object.numbers("offsets")?, object.numbers("lengths")?);
+    if offsets.len() != lengths.len() {
+        return Err(bad(&object.place, "should have as many offsets as lengths"));
+    }
+    let mut ranges = Vec::with_capacity(offsets.len());
+    for (offset, length) in offsets.into_iter().zip(lengths) {
+        ranges.push(range(object, offset, length)?);
+    }
+    Ok(Answer {
+        method: printable(&object.some_text("method")?),
+        since: object.some_text("since")?,
+        target: object.text("target")?.filter(|text| !text.is_empty()),
+        error: object.text("error")?.map(|text| printable(&text)),
+        processed: object.number("processed")?.unwrap_or(0),
+        ranges,
+    })
+}
+
+fn file(object: &Object) -> Parsed<FileEntry> {
+    object.text("sha256")?;
+    let length = object.some_number("length")?;
+    let parts = object.objects("parts", "part", |part| {
+        range(part, part.some_number("offset")?, part.some_number("length")?)
+    })?;
+    let mut before = 0;
+    for part in &parts {
+        if part.offset < before || part.end() > length {
+            let what = format!(
+                "has a part of {} bytes at {:#x}; parts should be sorted, not overlap, and end by the file's \
+                 length, {length:#x}",
+                part.length, part.offset
+            );
+            return Err(bad(&object.place, &what));
+        }
+        before = part.end();
+    }
+    Ok(FileEntry { name: plain(object, "name")?, stored: plain(object, "stored")?, length, parts })
+}
+
+fn range(object: &Object, offset: u64, length: u64) -> Parsed<ByteRange> {
+    match offset.checked_add(length) {
+        Some(_) => Ok(ByteRange { offset, length }),
+        None => Err(bad(&object.place, "has a range that ends beyond 2^64")),
+    }
+}
+
+/// A name that is one component of a path on every operating system: nothing that climbs, is
+/// absolute, names a device or a stream.
+fn plain(object: &Object, name: &str) -> Parsed<String> {
+    let text = object.some_text(name)?;
+    let bad_char = |c: char| c.is_control() || "/\\:*?\"<>|".contains(c);
+    if text.is_empty()
+        || text.len() > 255
+        || text.contains(bad_char)
+        || text.ends_with(['.', ' '])
+        || is_device(&text)
+    {
+        let what = format!("should be a plain file name and is \"{}\"", text.escape_debug());
+        return Err(bad(&object.at(name), &what));
+    }
+    Ok(text)
+}
+
+/// Returns true if Windows treats the name as a device, regardless of its extension.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
+    let numbered = stem.strip_prefix("COM").or(stem.strip_prefix("LPT"));
+    ["CON", "PRN", "AUX", "NUL"].contains(&stem.as_str())
+        || numbered.is_some_and(|rest| rest.chars().count() == 1)
+}
+
+/// Escapes untrusted text for a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}

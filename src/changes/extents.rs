@@ -1,0 +1,100 @@
+//! The answer as an iterator of extents.
+
+use super::Changes;
+use super::query::region_in;
+use crate::chain::{Extent, ExtentIter};
+use crate::disk::Disk;
+use crate::error::Result;
+use crate::limits::Limits;
+use std::ops::RangeBounds;
+
+/// The extents of a question's ranges, or of a region: each changed range is split into parts that
+/// have data and parts that read as zeros, with the place of data in its file.
+///
+/// Together they cover exactly what [`Changes`] returns. As there, an `Err` at the end means that
+/// no extent is certain.
+pub struct ChangedExtents {
+    /// The ranges that are split; None for a region.
+    changes: Option<Changes>,
+    extents: ExtentIter,
+    processed: u64,
+    done: bool,
+}
+
+impl std::fmt::Debug for ChangedExtents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChangedExtents").field("changes", &self.changes).finish_non_exhaustive()
+    }
+}
+
+impl Disk {
+    /// Returns the content of a region as extents: data, zeros or nothing, from which file, and at
+    /// which offset in it. Together the extents cover the region, in order and without a gap.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidParameter`](crate::ErrorKind::InvalidParameter) if the region does not
+    /// lie inside the disk; a missing parent. The iterator returns errors from reading the files,
+    /// and then ends.
+    pub fn extents(&self, region: impl RangeBounds<u64>) -> Result<ChangedExtents> {
+        ChangedExtents::of_region(self, region, self.limits())
+    }
+}
+
+impl ChangedExtents {
+    pub(super) fn new(changes: Changes, limits: &Limits) -> Result<Self> {
+        let chain = &changes.disk().inner().chain;
+        chain.verify_complete()?;
+        let extents = ExtentIter::new(chain, limits);
+        Ok(ChangedExtents { changes: Some(changes), extents, processed: 0, done: false })
+    }
+
+    fn of_region(disk: &Disk, region: impl RangeBounds<u64>, limits: Limits) -> Result<Self> {
+        let region = region_in(disk.identity().virtual_size, &region)?;
+        let chain = &disk.inner().chain;
+        chain.verify_complete()?;
+        let mut extents = ExtentIter::new(chain, &limits);
+        let processed = region.end - region.start;
+        extents.set_region(region);
+        Ok(ChangedExtents { changes: None, extents, processed, done: false })
+    }
+
+    /// Returns the ranges that are split; None if the extents are those of a region.
+    #[must_use]
+    pub fn changes(&self) -> Option<&Changes> {
+        self.changes.as_ref()
+    }
+
+    /// Returns the length of the processed part of the region, in bytes from its start, once the
+    /// iterator has ended; see [`Changes::processed_byte_length`].
+    #[must_use]
+    pub fn processed_byte_length(&self) -> u64 {
+        self.changes.as_ref().map_or(self.processed, Changes::processed_byte_length)
+    }
+
+    fn advance(&mut self) -> Result<Option<Extent>> {
+        loop {
+            if let Some(extent) = self.extents.next()? {
+                return Ok(Some(extent));
+            }
+            match self.changes.as_mut().and_then(Iterator::next).transpose()? {
+                Some(range) => self.extents.set_region(range.into()),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+impl Iterator for ChangedExtents {
+    type Item = Result<Extent>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.done {
+            return None;
+        }
+        let result = self.advance();
+        self.done = !matches!(result, Ok(Some(_)));
+        result.transpose()
+    }
+}
+
+impl std::iter::FusedIterator for ChangedExtents {}

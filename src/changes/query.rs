@@ -1,0 +1,161 @@
+//! A question about an opened disk.
+
+use super::{ChangedExtents, Changes, Job, VirtualDiskChanges};
+use crate::baseline::Baseline;
+use crate::disk::Disk;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{CancelToken, Limits};
+use std::ops::{Bound, Range, RangeBounds};
+use std::time::Instant;
+
+/// A question about an opened disk: what changed since a baseline.
+///
+/// Each question has its own deadline and cancel token: questions about one disk do not affect each
+/// other. Finish it with [`ranges`](Self::ranges), [`extents`](Self::extents),
+/// [`collect`](Self::collect) or [`start`](Self::start).
+///
+/// ```
+/// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
+/// use vhdx_rct::{Baseline, Disk};
+///
+/// let disk = Disk::open("testdata/child.avhdx")?;
+/// for range in disk.changes(Baseline::Parent).region(0..1 << 20).ranges()? {
+///     let range = range?;
+///     println!("{} bytes at {}", range.length, range.offset);
+/// }
+/// # Ok::<(), vhdx_rct::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a question is asked by `ranges`, `extents`, `collect` or `start`"]
+pub struct ChangeQuery {
+    disk: Disk,
+    since: Baseline,
+    region: (Bound<u64>, Bound<u64>),
+    max_ranges: Option<usize>,
+    limits: Limits,
+}
+
+impl Disk {
+    /// Creates a question: what changed since a baseline.
+    pub fn changes(&self, since: impl Into<Baseline>) -> ChangeQuery {
+        ChangeQuery {
+            disk: self.clone(),
+            since: since.into(),
+            region: (Bound::Unbounded, Bound::Unbounded),
+            max_ranges: None,
+            limits: self.limits(),
+        }
+    }
+}
+
+impl ChangeQuery {
+    /// Restricts the question to a region of the virtual disk, in bytes; the whole disk unless set.
+    /// The region may be empty, and may begin at the disk's end.
+    pub fn region(mut self, region: impl RangeBounds<u64>) -> Self {
+        self.region = (region.start_bound().cloned(), region.end_bound().cloned());
+        self
+    }
+
+    /// Limits the number of ranges in any form of the answer, at least 1. If there are more,
+    /// `processed_byte_length` ends just before the first range that was left out: query again from
+    /// there on, and nothing is lost or repeated.
+    ///
+    /// ```
+    /// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
+    /// # use vhdx_rct::{Baseline, Disk};
+    /// let disk = Disk::open("testdata/child.avhdx")?;
+    /// let (mut at, mut all) = (0, Vec::new());
+    /// while at < disk.identity().virtual_size {
+    ///     let part = disk.changes(Baseline::Allocated).region(at..).max_ranges(2).collect()?;
+    ///     all.extend(part.ranges);
+    ///     at += part.processed_byte_length;
+    /// }
+    /// # assert_eq!(all, disk.changes(Baseline::Allocated).collect()?.ranges);
+    /// # Ok::<(), vhdx_rct::Error>(())
+    /// ```
+    pub fn max_ranges(mut self, count: usize) -> Self {
+        self.max_ranges = Some(count);
+        self
+    }
+
+    /// Sets the time at which the question fails with [`ErrorKind::TimedOut`].
+    pub fn deadline(mut self, at: Instant) -> Self {
+        self.limits.deadline = Some(at);
+        self
+    }
+
+    /// Sets the token that cancels the question: it then fails with [`ErrorKind::Cancelled`].
+    pub fn cancel_token(mut self, token: CancelToken) -> Self {
+        self.limits.cancel = Some(token);
+        self
+    }
+
+    /// Runs the question, and returns the answer range by range in constant memory.
+    ///
+    /// # Errors
+    /// Every situation of [`ReturnValue`](crate::ReturnValue) except the first two. The iterator
+    /// returns errors that are found only while reading.
+    pub fn ranges(self) -> Result<Changes> {
+        let max_ranges = self.max_ranges.unwrap_or(usize::MAX);
+        if max_ranges == 0 {
+            let message = "expected a limit of at least 1 on the number of ranges, found 0";
+            return Err(Error::new(ErrorKind::InvalidParameter, message));
+        }
+        let region = region_in(self.disk.identity().virtual_size, &self.region)?;
+        self.limits.check()?;
+        Changes::new(self.disk, &self.since, region, max_ranges, self.limits)
+    }
+
+    /// Runs the question, and splits each changed range into parts that have data and parts that
+    /// read as zeros, so that zeros need not be read or stored.
+    ///
+    /// # Errors
+    /// Like [`ranges`](Self::ranges), and a missing parent.
+    pub fn extents(self) -> Result<ChangedExtents> {
+        let limits = self.limits.clone();
+        ChangedExtents::new(self.ranges()?, &limits)
+    }
+
+    /// Runs the question, and collects the answer.
+    ///
+    /// # Errors
+    /// Like [`ranges`](Self::ranges); [`ErrorKind::OutOfMemory`] if the list exceeds the memory
+    /// budget.
+    pub fn collect(self) -> Result<VirtualDiskChanges> {
+        self.ranges()?.collect_all()
+    }
+
+    /// Runs the question in the background.
+    #[must_use]
+    pub fn start(self) -> Job {
+        Job::start(self)
+    }
+
+    pub(super) fn limits_mut(&mut self) -> &mut Limits {
+        &mut self.limits
+    }
+}
+
+/// Returns a region of a disk of this size.
+pub(super) fn region_in(size: u64, region: &impl RangeBounds<u64>) -> Result<Range<u64>> {
+    let start = match region.start_bound() {
+        Bound::Included(first) => Some(*first),
+        Bound::Excluded(before) => before.checked_add(1),
+        Bound::Unbounded => Some(0),
+    };
+    let end = match region.end_bound() {
+        Bound::Included(last) => last.checked_add(1).unwrap_or(u64::MAX),
+        Bound::Excluded(end) => *end,
+        Bound::Unbounded => size,
+    };
+    let problem = match start {
+        Some(start) if start <= end && end <= size => return Ok(start..end),
+        Some(start) if start <= size && start > end => {
+            format!("begins at byte {start}, after its end at byte {end}")
+        }
+        Some(start) if start <= size => format!("begins at byte {start} and ends at byte {end}"),
+        start => format!("begins at byte {}", start.unwrap_or(u64::MAX)),
+    };
+    let message = format!("the region {problem}, but the disk ends at byte {size}");
+    Err(Error::new(ErrorKind::InvalidParameter, message))
+}

@@ -1,0 +1,101 @@
+//! The whole-disk check.
+
+use super::Disk;
+use crate::error::Result;
+use crate::range::ByteRange;
+
+/// The result of checking every structure of a disk's files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// The findings, one sentence each; at most 100 per file are kept.
+    pub findings: Vec<String>,
+    /// The total number of findings.
+    pub total: u64,
+    /// The number of BAT entries that were checked.
+    pub bat_entries: u64,
+    /// The number of payload blocks in the files.
+    pub payload_blocks: u64,
+    /// The number of sector bitmap blocks in the files.
+    pub bitmap_blocks: u64,
+    /// The number of tracking tables that were checked and found valid.
+    pub tracking_tables: u64,
+}
+
+impl CheckReport {
+    fn add(&mut self, finding: String) {
+        self.total += 1;
+        self.findings.push(finding);
+    }
+}
+
+impl Disk {
+    /// Checks every structure of every file of the chain and every page of the tables beside
+    /// them, and compares tables with blocks ([`check_tables`](Self::check_tables)). Time grows
+    /// with the block tables, memory by one bit for each mebibyte of a file.
+    ///
+    /// # Errors
+    /// Only if reading a disk's file fails, or the memory budget would be exceeded. Anything wrong
+    /// in the files is a finding.
+    pub fn check(&self) -> Result<CheckReport> {
+        let limits = self.limits();
+        let mut report = CheckReport::default();
+        for (depth, file) in self.inner().chain.files().iter().enumerate() {
+            let found = file.vhdx.check(&limits)?;
+            let place = match depth {
+                0 => String::new(),
+                _ => format!("{}: ", file.vhdx.path().display()),
+            };
+            let findings = found.findings.into_iter();
+            report.findings.extend(findings.map(|finding| format!("{place}{finding}")));
+            report.total += found.total;
+            report.bat_entries += found.entries;
+            report.payload_blocks += found.payload_blocks;
+            report.bitmap_blocks += found.bitmap_blocks;
+            match &file.table {
+                crate::chain::Table::Off => {}
+                crate::chain::Table::Unusable(error) => report.add(error.to_string()),
+                crate::chain::Table::Usable(table) => match table.check_within(&limits) {
+                    Ok(()) => report.tracking_tables += 1,
+                    Err(error) if error.concerns_request() => return Err(error),
+                    Err(error) => report.add(error.to_string()),
+                },
+            }
+        }
+        match self.check_tables() {
+            Ok(tables) => {
+                for evidence in tables.into_iter().flatten() {
+                    // A damaged page was already reported above.
+                    let found = evidence.contradiction.filter(|c| !report.findings.contains(c));
+                    found.into_iter().for_each(|found| report.add(found));
+                }
+            }
+            Err(error) if error.concerns_request() || error.io_kind().is_some() => {
+                return Err(error);
+            }
+            // Blocks that cannot be compared were found above already.
+            Err(error) if report.total == 0 => report.add(error.to_string()),
+            Err(_) => {}
+        }
+        if let Some(error) = self.missing_parent() {
+            report.add(error.to_string());
+        }
+        Ok(report)
+    }
+
+    /// Returns the parts of a file, in bytes, that suffice to answer every question about changes
+    /// and that hold no payload: the header section, the log, the BAT, the metadata region and the
+    /// sector bitmap blocks. Sorted by offset, none overlapping.
+    ///
+    /// # Errors
+    /// A BAT entry that contradicts the format or the file. `file` is an index into
+    /// [`files`](Self::files); an index past its end gives no parts.
+    pub fn metadata_parts(&self, file: usize) -> Result<Vec<ByteRange>> {
+        match self.inner().chain.files().get(file) {
+            Some(file) => file.vhdx.metadata_parts(&self.limits()),
+            None => Ok(Vec::new()),
+        }
+    }
+}

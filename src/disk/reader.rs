@@ -1,0 +1,89 @@
+//! Reads the content of a virtual disk as a virtual machine would.
+
+use super::Disk;
+use crate::error::{ErrorKind, Result};
+use crate::layer::LayerState;
+use crate::vhdx::Coalescing;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::PoisonError;
+
+impl Disk {
+    /// Fills `buffer` with the disk's content from byte `offset` on, as if every log had been
+    /// replayed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidParameter`] if the bytes do not lie inside the disk; a missing parent;
+    /// errors from reading the files.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
+        let (inner, size) = (self.inner(), self.identity().virtual_size);
+        let length = buffer.len() as u64;
+        let end = offset.checked_add(length).filter(|&end| end <= size);
+        let Some(end) = end else {
+            let message = format!(
+                "expected bytes inside the disk of {size} bytes, found {length} bytes at offset {offset}"
+            );
+            return Err(inner.chain.leaf().error(ErrorKind::InvalidParameter, message));
+        };
+        inner.chain.verify_complete()?;
+        let limits = self.limits();
+        let taken = inner.cursors.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut stack = taken.unwrap_or_else(|| inner.chain.stack(Coalescing::Mapped, &limits));
+        let mut rest = buffer;
+        let mut at = offset;
+        while at < end {
+            let found = stack.extent(at, end)?;
+            let length = usize::try_from(found.extent.end - at).unwrap_or(usize::MAX);
+            let (part, after) = rest.split_at_mut(length.min(rest.len()));
+            match found.extent.state {
+                LayerState::Data => {
+                    let file = &inner.chain.files()[found.depth].vhdx;
+                    file.read_payload(&limits, part, found.extent.file_offset)?;
+                }
+                LayerState::Absent | LayerState::Zero | LayerState::Undefined => part.fill(0),
+            }
+            (at, rest) = (found.extent.end, after);
+        }
+        inner.cursors.lock().unwrap_or_else(PoisonError::into_inner).push(stack);
+        Ok(())
+    }
+
+    /// Returns a reader with its own position, at the disk's start.
+    #[must_use]
+    pub fn reader(&self) -> DiskReader {
+        DiskReader { disk: self.clone(), position: 0 }
+    }
+}
+
+/// A virtual disk's content as [`Read`] and [`Seek`]. An [`Error`](crate::Error) becomes the
+/// inner error of an [`io::Error`].
+#[derive(Debug, Clone)]
+pub struct DiskReader {
+    disk: Disk,
+    position: u64,
+}
+
+impl Read for DiskReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let size = self.disk.identity().virtual_size;
+        let remaining = size.saturating_sub(self.position);
+        let count = usize::try_from(remaining).map_or(buffer.len(), |r| r.min(buffer.len()));
+        self.disk.read_exact_at(&mut buffer[..count], self.position.min(size))?;
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for DiskReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let size = self.disk.identity().virtual_size;
+        let target = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(distance) => size.checked_add_signed(distance),
+            SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
+        };
+        let message = "expected a position at or after the disk's start, found one before it";
+        let invalid = || io::Error::new(io::ErrorKind::InvalidInput, message);
+        self.position = target.ok_or_else(invalid)?;
+        Ok(self.position)
+    }
+}

@@ -1,0 +1,39 @@
+//! What is known about an undocumented format, and with what confidence.
+
+/// The confidence in a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum Confidence {
+    /// VisitedPages in a file that Windows wrote.
+    Verified,
+    /// Read in a published analysis of the Windows driver.
+    Published,
+    /// Derived from numbers in one, or from the sizes of real files.
+    Derived,
+    /// Assumed, and chosen so that a wrong assumption causes a refusal, not a wrong answer.
+    Assumed,
+}
+
+/// One fact about a format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
+#[non_exhaustive]
+pub struct Fact {
+    /// A short name, for reports.
+    pub name: &'static str,
+    /// The confidence in the fact.
+    pub confidence: Confidence,
+    /// The fact, in one sentence.
+    pub statement: &'static str,
+}
+
+pub(crate) const fn fact(
+    name: &'static str,
+    confidence: Confidence,
+    statement: &'static str,
+) -> Fact {
+    Fact { name, confidence, statement }
+}

@@ -1,0 +1,151 @@
+//! A file's blocks and sectors as bits, so that a question about ranges examines many at once.
+
+use super::Vhdx;
+use super::bat::{BatEntry, PayloadState, PayloadStateSet};
+use super::extents::{Extents, layer_state};
+use super::layout::*;
+use crate::error::Result;
+use crate::layer::{StateSet, UnitBitmap};
+use crate::size::to_usize;
+use std::ops::RangeInclusive;
+
+/// The maximum number of sectors that are scanned at once.
+const MAX_SECTORS: u64 = 1 << 16;
+
+impl Extents {
+    /// See [`Layer::fill`](crate::layer::Layer::fill): the blocks from `at` on up to a
+    /// partially present one, or the sectors of a partially present block.
+    pub(super) fn fill_bitmap(
+        &mut self,
+        at: u64,
+        limit: u64,
+        reported: StateSet,
+        bitmap: &mut UnitBitmap,
+    ) -> Result<bool> {
+        let block_size = self.block_size();
+        let block = at / block_size;
+        let vhdx = self.vhdx.clone();
+        let states = States {
+            reported: reported_states(reported, vhdx.metadata.has_parent()),
+            valid_offsets: vhdx.plainly_placed(),
+        };
+        let entries = self.entries(block, limit.div_ceil(block_size))?;
+        bitmap.reset(block * block_size, vhdx.metadata.block_size);
+        for (group, first) in entries.chunks(64).zip((block..).step_by(64)) {
+            match states.uniform(group) {
+                Some(word) => bitmap.push_word(word, group.len()),
+                None if bitmap.push_good(group, |entry| states.classify(entry)) => {}
+                None => {
+                    // The extents report what is wrong with a bad entry.
+                    let good = group.iter().zip(first..);
+                    let count = good
+                        .take_while(|(entry, block)| states.resolves(**entry, &vhdx, *block))
+                        .count();
+                    bitmap.push_all(&group[..count], |entry| states.is_reported(entry));
+                    if count < group.len() {
+                        break;
+                    }
+                }
+            }
+        }
+        if bitmap.count() > 0 {
+            return Ok(true);
+        }
+        let first = BatEntry::from_le_bytes(entries[0]);
+        let is_partial = matches!(first.state(), Ok(PayloadState::PartiallyPresent));
+        if !is_partial || vhdx.payload(first, block)? != PayloadState::PartiallyPresent {
+            return Ok(false);
+        }
+        self.fill_sectors(at, limit.min((block + 1) * block_size), limit, bitmap)
+    }
+
+    /// Fills the bitmap with the sectors from `at` on that the window has, at most up to
+    /// `block_end`.
+    fn fill_sectors(
+        &mut self,
+        at: u64,
+        block_end: u64,
+        limit: u64,
+        bitmap: &mut UnitBitmap,
+    ) -> Result<bool> {
+        let unit = self.vhdx.metadata.logical_sector_size;
+        let sector_size = u64::from(unit);
+        // This keeps the result of one scan small.
+        let block_end = block_end.min(at + MAX_SECTORS * sector_size);
+        let (first, until, bytes) = self.bits(at, block_end, limit)?;
+        let sector = at / sector_size - first % 8;
+        bitmap.reset(sector * sector_size, unit);
+        bitmap.set_from_bytes(bytes, to_usize(until - first / 8 * 8));
+        Ok(true)
+    }
+}
+
+/// How a question interprets BAT entries.
+struct States {
+    /// The states whose blocks are reported.
+    reported: PayloadStateSet,
+    /// The offsets that are certainly valid for a block.
+    valid_offsets: RangeInclusive<u64>,
+}
+
+impl States {
+    fn is_reported(&self, entry: [u8; 8]) -> bool {
+        self.reported.contains(BatEntry::from_le_bytes(entry))
+    }
+
+    /// Returns whether this is the entry of a valid block that is not partially present.
+    fn resolves(&self, entry: [u8; 8], vhdx: &Vhdx, block: u64) -> bool {
+        let entry = BatEntry::from_le_bytes(entry);
+        match entry.state() {
+            Err(_) => false,
+            Ok(PayloadState::FullyPresent) if self.valid_offsets.contains(&entry.offset()) => true,
+            Ok(state) if state.has_block() => {
+                matches!(vhdx.payload(entry, block), Ok(PayloadState::FullyPresent))
+            }
+            Ok(_) => true,
+        }
+    }
+
+    /// Returns whether the block is reported, and whether its entry is valid and it is not
+    /// partially present, each in the lowest bit, without a branch. May return "not valid" for an
+    /// entry for which `resolves` returns true.
+    fn classify(&self, entry: [u8; 8]) -> (u64, u64) {
+        let entry = BatEntry::from_le_bytes(entry);
+        let is_placed = self.valid_offsets.contains(&entry.offset());
+        let good = PayloadStateSet::WITHOUT_BLOCK.with_if(PayloadState::FullyPresent, is_placed);
+        (self.reported.bit(entry), good.bit(entry))
+    }
+
+    /// Returns the word of a group whose entries are all valid and of one state, as most groups
+    /// are.
+    fn uniform(&self, group: &[[u8; 8]]) -> Option<u64> {
+        let common = BatEntry::common_state(group)?;
+        let good = match common.state() {
+            Err(_) | Ok(PayloadState::PartiallyPresent) => false,
+            Ok(PayloadState::FullyPresent) => group.iter().fold(true, |good, entry| {
+                good & self.valid_offsets.contains(&BatEntry::from_le_bytes(*entry).offset())
+            }),
+            Ok(_) => true,
+        };
+        good.then_some(if self.reported.contains(common) { u64::MAX } else { 0 })
+    }
+}
+
+/// Returns the block states that a question reports. A partially present block is examined here
+/// only in a file without a parent.
+fn reported_states(reported: StateSet, child: bool) -> PayloadStateSet {
+    PayloadState::ALL.into_iter().fold(PayloadStateSet::default(), |set, state| {
+        set.with_if(state, reported.contains(layer_state(state, child)))
+    })
+}
+
+impl Vhdx {
+    /// Returns the offsets that are valid for any payload block: after everything that is not a
+    /// block, and such that the whole block is inside the file, which only the disk's last block
+    /// need not be.
+    fn plainly_placed(&self) -> RangeInclusive<u64> {
+        let behind = self.regions.all.last().map_or(HEADER_SECTION, |region| region.end());
+        let last = self.file.length().checked_sub(self.metadata.block_size.into());
+        behind..=last.unwrap_or(0)
+    }
+}

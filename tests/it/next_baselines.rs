@@ -1,0 +1,218 @@
+//! What the next backup can ask since: each situation of a disk, and what must be offered then.
+
+use std::fs;
+use std::path::PathBuf;
+use tempfile::TempDir;
+use uuid::Uuid;
+use vhdx_rct::{Baseline, Disk, ErrorKind, NextBaseline, OpenOptions, RctId};
+use vhdx_rct_fixtures::pattern::Fill;
+use vhdx_rct_fixtures::rct::{HeaderPlan, Tracked};
+use vhdx_rct_fixtures::vhdx::{Block, DirtyLog, LogPlan, MB, ParentLocator, VhdxBuilder};
+
+const SIZE: u64 = 8 * MB;
+const HELD: std::ops::Range<u64> = MB + 1024..MB + 2048;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Table {
+    None,
+    Damaged,
+    /// Nothing was written after its newest id.
+    Settled,
+    /// Something was.
+    WithNewerUnits,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Situation {
+    /// The table of the parent; None if the leaf is a root.
+    parent: Option<Table>,
+    leaf: Table,
+    dirty: bool,
+    /// Whether the leaf has data of its own.
+    holds: bool,
+    parent_is_missing: bool,
+}
+
+struct Files {
+    folder: TempDir,
+    id: RctId,
+    own: Uuid,
+    parent: Uuid,
+}
+
+/// A leaf as a situation has it, closed cleanly and with data.
+const fn leaf(table: Table) -> Situation {
+    Situation { parent: None, leaf: table, dirty: false, holds: true, parent_is_missing: false }
+}
+
+/// The same over a parent.
+const fn child(parent: Table, table: Table) -> Situation {
+    Situation { parent: Some(parent), ..leaf(table) }
+}
+
+impl Files {
+    fn new(situation: Situation) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let disk = |seed| VhdxBuilder::new(SIZE).seed(seed).disk_id(Uuid::from_u128(7));
+        let mut below = Tracked::new(SIZE, 1);
+        below.write(3 * MB..4 * MB);
+        below.seal();
+        let (mut leaf, mut tracked, mut parent) = (disk(2), below.clone(), Uuid::nil());
+        if let Some(table) = situation.parent {
+            let builder = disk(1).block(3, Block::Full(Fill(1)));
+            parent = builder.write(&path("p.vhdx")).unwrap().data_write_guid;
+            leaf = leaf.parent(ParentLocator::new(parent).relative(r".\p.vhdx"));
+            write_table(table, &below, path("p.vhdx.rct"));
+            tracked = below.child(2);
+        }
+        if situation.holds {
+            let held = Block::Partial { sectors: vec![2..4], fill: Fill(2) };
+            leaf =
+                leaf.block(1, if situation.parent.is_some() { held } else { Block::Full(Fill(2)) });
+            tracked.write(HELD);
+        }
+        if situation.dirty {
+            leaf = leaf.log(LogPlan::Dirty(DirtyLog::default()));
+        }
+        let own = leaf.write(&path("leaf.vhdx")).unwrap().data_write_guid;
+        let (branch, number) = tracked.seal();
+        if situation.leaf == Table::WithNewerUnits {
+            tracked.write(HELD);
+        }
+        write_table(situation.leaf, &tracked, path("leaf.vhdx.rct"));
+        if situation.parent_is_missing {
+            fs::remove_file(path("p.vhdx")).unwrap();
+        }
+        Files { folder, id: RctId::new(branch, number), own, parent }
+    }
+
+    fn open(&self) -> Disk {
+        Disk::open(self.path()).unwrap()
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("leaf.vhdx")
+    }
+}
+
+fn write_table(table: Table, tracked: &Tracked, path: PathBuf) {
+    let builder = match table {
+        Table::None => return,
+        Table::Damaged => tracked.builder().headers(HeaderPlan::BothBroken),
+        Table::Settled | Table::WithNewerUnits => tracked.builder(),
+    };
+    builder.write(path).unwrap();
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Offer {
+    NewestId,
+    Own,
+    Parent,
+}
+
+#[test]
+fn each_situation_has_its_baselines() {
+    use Offer::{NewestId, Own, Parent};
+    use Table::{Damaged, None, Settled, WithNewerUnits};
+    let empty = |situation| Situation { holds: false, ..situation };
+    let dirty = |situation| Situation { dirty: true, ..situation };
+    let alone = |situation| Situation { parent_is_missing: true, ..situation };
+    let cases: [(Situation, &[(Offer, bool)]); 22] = [
+        // Roots.
+        (leaf(Settled), &[(NewestId, true), (Own, true)]),
+        (leaf(WithNewerUnits), &[(NewestId, false), (Own, true)]),
+        (leaf(None), &[(Own, true)]),
+        (leaf(Damaged), &[(Own, true)]),
+        (dirty(leaf(Settled)), &[]),
+        (dirty(leaf(None)), &[]),
+        // Children of a tracked parent, frozen as parents are.
+        (child(Settled, Settled), &[(NewestId, true), (Own, true), (Parent, false)]),
+        (child(Settled, WithNewerUnits), &[(NewestId, false), (Own, true), (Parent, false)]),
+        (empty(child(Settled, Settled)), &[(NewestId, true), (Own, true), (Parent, true)]),
+        (child(Settled, None), &[(Own, true), (Parent, false)]),
+        (child(Settled, Damaged), &[(Own, true), (Parent, false)]),
+        (empty(child(Settled, Damaged)), &[(Own, true), (Parent, true)]),
+        // Running machines.
+        (dirty(child(Settled, Settled)), &[(Parent, false)]),
+        (empty(dirty(child(Settled, Settled))), &[(Parent, true)]),
+        (dirty(child(None, None)), &[(Parent, false)]),
+        // The table below is missing, and with it the witness of the child's own.
+        (child(None, Settled), &[(Own, true), (Parent, false)]),
+        (child(Damaged, Settled), &[(Own, true), (Parent, false)]),
+        (child(None, None), &[(Own, true), (Parent, false)]),
+        (empty(child(None, None)), &[(Own, true), (Parent, true)]),
+        // The parent is missing.
+        (alone(child(Settled, Settled)), &[(Own, true)]),
+        (alone(child(None, None)), &[(Own, true)]),
+        (alone(dirty(child(Settled, Settled))), &[]),
+    ];
+    for (situation, expected) in cases {
+        let files = Files::new(situation);
+        let found = files.open().next_baselines().unwrap();
+        let found: Vec<_> = found.into_iter().map(|next| (next.since, next.exact)).collect();
+        let baseline = |offer| match offer {
+            NewestId => files.id.into(),
+            Own => Baseline::DataWriteGuid(files.own),
+            Parent => Baseline::DataWriteGuid(files.parent),
+        };
+        let expected: Vec<_> =
+            expected.iter().map(|(offer, exact)| (baseline(*offer), *exact)).collect();
+        assert_eq!(found, expected, "{situation:?}");
+    }
+}
+
+/// A baseline is exact where nothing changed since it, and the disk's own cannot be asked yet.
+#[test]
+fn exact_baselines_have_no_changes() {
+    let mut asked = 0;
+    for situation in [
+        leaf(Table::Settled),
+        leaf(Table::WithNewerUnits),
+        child(Table::Settled, Table::Settled),
+        child(Table::Settled, Table::WithNewerUnits),
+        Situation { holds: false, ..child(Table::Settled, Table::Settled) },
+        Situation { dirty: true, ..child(Table::Settled, Table::Settled) },
+    ] {
+        let files = Files::new(situation);
+        let disk = files.open();
+        for NextBaseline { since, exact, .. } in disk.next_baselines().unwrap() {
+            match disk.changes(since.clone()).collect() {
+                Ok(answer) => {
+                    assert_eq!(answer.ranges.is_empty(), exact, "{situation:?}, {since}");
+                    asked += 1;
+                }
+                Err(error) => {
+                    assert_eq!(since, Baseline::DataWriteGuid(files.own), "{error}");
+                    assert_eq!(error.kind(), ErrorKind::InvalidParameter);
+                }
+            }
+        }
+    }
+    assert_eq!(asked, 9);
+}
+
+/// After a backup of a frozen leaf, a checkpoint's child goes on from the leaf's own GUID.
+#[test]
+fn own_guid_is_a_baseline_for_a_later_child() {
+    let files = Files::new(child(Table::Settled, Table::Settled));
+    let next = files.open().next_baselines().unwrap().swap_remove(1);
+    assert_eq!((&next.since, next.exact), (&Baseline::DataWriteGuid(files.own), true));
+    let locator = ParentLocator::new(files.own).relative(r".\leaf.vhdx");
+    let held = Block::Partial { sectors: vec![7..9], fill: Fill(3) };
+    let later = VhdxBuilder::new(SIZE).seed(3).disk_id(Uuid::from_u128(7)).parent(locator);
+    let path = files.folder.path().join("later.avhdx");
+    later.block(5, held).write(&path).unwrap();
+    let answer = Disk::open(path).unwrap().changes(next.since).collect().unwrap();
+    assert_eq!(answer.ranges, crate::common::ranges(&[5 * MB + 7 * 512..5 * MB + 9 * 512]));
+}
+
+#[test]
+fn a_dirty_root_offers_its_newest_id_only_if_unclean_files_are_accepted() {
+    let files = Files::new(Situation { dirty: true, ..leaf(Table::Settled) });
+    let disk = OpenOptions::new().allow_unclean(true).open(files.path()).unwrap();
+    let found = disk.next_baselines().unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((&found[0].since, found[0].exact), (&Baseline::Rct(files.id), true));
+}
