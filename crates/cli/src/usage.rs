@@ -15,7 +15,7 @@ pub fn parse() -> Result<Args, ExitCode> {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = error.print(); // a closed output is no failure
+            let _ = error.print(); // a closed output is not a failure
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
         }
         _ => Failure::usage(sentence(&error)).report(asks_for_json(&arguments)),

@@ -145,7 +145,7 @@ fn regions_take_units_and_hexadecimal() {
     assert_eq!(region["ProcessedByteLength"], 512 << 10);
 }
 
-/// An answer that was cut short is no success unless it shows that.
+/// An answer that was cut short is not a success unless it shows that.
 #[test]
 fn a_limit_on_the_ranges_is_never_overlooked() {
     let third = expected()[2].0;

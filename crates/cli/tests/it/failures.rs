@@ -54,7 +54,7 @@ fn every_command_with_json_fails_with_the_object() {
         let object = failed.object();
         assert_eq!(object["ReturnValue"], code, "{args:?}: {object}");
         assert_eq!(object.get("Win32Error").and_then(|code| code.as_str()), win32, "{args:?}");
-        // A damaged table is no obstacle to a full backup.
+        // A damaged table does not prevent a full backup.
         assert_eq!(object["NeedsFullBackup"], args.contains(&"broken.rct") && win32.is_some());
         let line = run_in(directory.path(), args);
         let win32 = win32.map(|code| format!(" ({code})")).unwrap_or_default();
