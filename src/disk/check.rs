@@ -2,6 +2,7 @@
 
 use super::Disk;
 use crate::error::Result;
+use crate::query::TableEvidence;
 use crate::range::ByteRange;
 
 /// The result of checking every structure of a disk's files.
@@ -22,6 +23,8 @@ pub struct CheckReport {
     pub bitmap_blocks: u64,
     /// The number of tracking tables that were checked and found valid.
     pub tracking_tables: u64,
+    /// The result of [`Disk::check_tables`]; empty if the tables could not be compared.
+    pub evidence: Vec<Option<TableEvidence>>,
 }
 
 impl CheckReport {
@@ -66,11 +69,14 @@ impl Disk {
         }
         match self.check_tables() {
             Ok(tables) => {
-                for evidence in tables.into_iter().flatten() {
+                for evidence in tables.iter().flatten() {
                     // A damaged page was already reported above.
-                    let found = evidence.contradiction.filter(|c| !report.findings.contains(c));
-                    found.into_iter().for_each(|found| report.add(found));
+                    let contradiction = evidence.contradiction.as_ref();
+                    if let Some(found) = contradiction.filter(|c| !report.findings.contains(c)) {
+                        report.add(found.clone());
+                    }
                 }
+                report.evidence = tables;
             }
             Err(error) if error.concerns_request() || error.io_kind().is_some() => {
                 return Err(error);
