@@ -37,7 +37,7 @@ pub enum Subject {
 ///
 /// The text is a sentence with the file, what was expected, what was found and, if the user can
 /// do something about it, what to do next. [`std::error::Error::source`] is the cause: an
-/// [`io::Error`], or the error of the parent.
+/// [`io::Error`], the error of the format, or the error of the parent.
 ///
 /// ```
 /// use vhdx_rct::{ErrorKind, ReturnValue, Subject};
@@ -64,9 +64,24 @@ struct Details {
     cause: Option<Cause>,
 }
 
+/// An error of one format: its sentence, and the kind that it has for the caller.
+pub(crate) trait FormatError: std::error::Error + Send + Sync + 'static {
+    fn kind(&self) -> ErrorKind;
+}
+
+/// Keeps the format's error as the source.
+impl<E: FormatError> From<E> for Error {
+    fn from(cause: E) -> Self {
+        let mut error = Error::new(cause.kind(), cause.to_string());
+        error.details().cause = Some(Cause::Format(Arc::new(cause)));
+        error
+    }
+}
+
 #[derive(Clone)]
 enum Cause {
     Io(Arc<io::Error>),
+    Format(Arc<dyn std::error::Error + Send + Sync>),
     /// Creates the error of another file.
     File(Error),
 }
@@ -226,6 +241,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.0.cause.as_ref()? {
             Cause::Io(cause) => Some(&**cause),
+            Cause::Format(cause) => Some(&**cause),
             Cause::File(error) => Some(error),
         }
     }

@@ -130,8 +130,8 @@ impl Reader {
     }
 
     /// Adds this file's name to the error.
-    pub(crate) fn name(&self, error: Error) -> Error {
-        error.in_file(self.subject, &self.path)
+    pub(crate) fn name(&self, error: impl Into<Error>) -> Error {
+        error.into().in_file(self.subject, &self.path)
     }
 
     /// Fills `buffer` from `offset` on; `what` names the structure in errors.
