@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use vhdx_rct::source::{FileSource, MemoryStorage, SliceSource, Source, Storage};
-use vhdx_rct_fixtures::vhdx::{Placement, VhdxBuilder, seal};
+use vhdx_rct_fixtures::vhdx::{Placement, VhdxBuilder, store_crc};
 
 thread_local! {
     /// Bytes that this thread has read of images.
@@ -50,7 +50,7 @@ impl Image {
     /// Restores the checksum at byte 4 of a structure.
     pub fn seal(&mut self, offset: u64, length: usize) {
         let mut bytes = self.get(offset, length);
-        seal(&mut bytes);
+        store_crc(&mut bytes);
         self.put(offset + 4, &bytes[4..8]);
     }
 

@@ -46,11 +46,11 @@ impl Pair {
         let child = child(disk(2).parent(locator).block(1, held));
         let child_guid = child.write(&folder.path().join("c.avhdx")).unwrap().data_write_guid;
         let mut parent_table = Tracked::new(SIZE, 1);
-        parent_table.seal();
+        parent_table.create_id();
         parent_table.write(3 * MB..3 * MB + 1);
         let mut child_table = parent_table.child(2);
         child_table.write(HELD);
-        child_table.seal();
+        child_table.create_id();
         let pair = Pair { folder, parent_guid, child_guid, parent_table, child_table };
         pair.parent_table.builder().write(pair.table("p.vhdx")).unwrap();
         pair.child_table.builder().write(pair.table("c.avhdx")).unwrap();
@@ -263,7 +263,7 @@ fn ignores_a_table_that_contradicts_the_blocks() {
     // The numbers of a write a unit further on, as a foreign table would have them.
     let mut shifted = pair.parent_table.child(2);
     shifted.write(HELD.start + UNIT..HELD.end + UNIT);
-    shifted.seal();
+    shifted.create_id();
     shifted.builder().write(pair.table("c.avhdx")).unwrap();
     let answer = pair.since(&id).unwrap();
     assert_eq!(answer.ranges, by_sectors(), "everything that the child holds");

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::{Range, RangeBounds};
 use std::path::{Path, PathBuf};
 use vhdx_rct::{Baseline, ByteRange, Disk, Error, OpenOptions, VirtualDiskChanges};
-use vhdx_rct_fixtures::lives::{FileId, Life, Refusal, Remembered, Verdict};
+use vhdx_rct_fixtures::model::{CreatedId, DiskModel, FileId, Refusal, Verdict};
 use vhdx_rct_fixtures::ranges::{clip, coalesce};
 use vhdx_rct_fixtures::rct::{RctId, id_text};
 use vhdx_rct_fixtures::rng::Rng;
@@ -17,7 +17,7 @@ const EVENTS: Range<u64> = 10..70;
 fn for_each_life(seeds: Range<u64>, mut check: impl FnMut(&Written, &mut Rng)) {
     for seed in seeds {
         let mut rng = Rng::new(!seed);
-        let life = Life::random(seed, rng.range(EVENTS));
+        let life = DiskModel::random(seed, rng.range(EVENTS));
         let written = Written::new(life, &[]);
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             check(&written, &mut rng);
@@ -28,13 +28,13 @@ fn for_each_life(seeds: Range<u64>, mut check: impl FnMut(&Written, &mut Rng)) {
 
 /// A life, and its files in a directory.
 struct Written {
-    life: Life,
+    life: DiskModel,
     paths: BTreeMap<FileId, PathBuf>,
     _directory: tempfile::TempDir,
 }
 
 impl Written {
-    fn new(life: Life, unclean: &[FileId]) -> Self {
+    fn new(life: DiskModel, unclean: &[FileId]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let paths = life.write(directory.path(), unclean).unwrap();
         Self { life, paths, _directory: directory }
@@ -121,7 +121,7 @@ fn is_meant(expected: Refusal, error: &Error) -> bool {
 }
 
 /// Asserts that the ranges contain every sector whose content differs from then.
-fn assert_contains(found: &[ByteRange], changed: &[usize], since: &Remembered) {
+fn assert_contains(found: &[ByteRange], changed: &[usize], since: &CreatedId) {
     let mut left = found.iter().peekable();
     for sector in changed {
         let bytes = *sector as u64 * 512..(*sector as u64 + 1) * 512;
@@ -141,7 +141,7 @@ fn answers_since_created_ids_match_the_rule() {
     for_each_life(seeds(40, 400), |written, rng| {
         let life = &written.life;
         for file in written.leaves(rng) {
-            for since in life.remembered() {
+            for since in life.created_ids() {
                 let whole = written.ask(file, since.id, false);
                 if rng.one_in(4) {
                     written.ask_in_parts(file, since.id, whole.as_deref(), rng.below(life.size()));
@@ -151,7 +151,7 @@ fn answers_since_created_ids_match_the_rule() {
                 if let Verdict::Changed(expected) = life.verdict(file, since.id, false)
                     && life.undetectable(since, &expected).is_none()
                 {
-                    assert_contains(&found, &life.truth(file, since), since);
+                    assert_contains(&found, &life.changed_sectors(file, since), since);
                 }
             }
         }
@@ -163,7 +163,7 @@ fn answers_since_created_ids_match_the_rule() {
 fn answers_since_other_ids_match_the_rule() {
     let mut ids = 0;
     for_each_life(seeds(40, 400), |written, _| {
-        for id in written.life.strange_ids() {
+        for id in written.life.unknown_ids() {
             written.ask(written.life.leaf(), id, false);
             ids += 1;
         }
@@ -175,9 +175,9 @@ fn answers_since_other_ids_match_the_rule() {
 fn answers_a_root_in_use_by_its_table_if_allowed() {
     let mut answers = 0;
     for seed in 0..seeds(40, 400).end * 10 {
-        let life = Life::random(seed, 30);
-        let (leaf, ids) = (life.leaf(), life.remembered().to_vec());
-        let refused_by_default = |since: &Remembered| {
+        let life = DiskModel::random(seed, 30);
+        let (leaf, ids) = (life.leaf(), life.created_ids().to_vec());
+        let refused_by_default = |since: &CreatedId| {
             let verdict = life.verdict(leaf, since.id, false);
             matches!(verdict, Verdict::Refused(Refusal::NotClosedCleanly))
         };
@@ -193,11 +193,11 @@ fn answers_a_root_in_use_by_its_table_if_allowed() {
 fn rejects_a_parent_in_use() {
     let mut refused = 0;
     for seed in seeds(40, 400) {
-        let life = Life::random(seed, 30);
+        let life = DiskModel::random(seed, 30);
         let chain = life.chain(life.leaf());
         let [.., parent, leaf] = chain[..] else { continue };
         let answered =
-            life.remembered().iter().find_map(|since| match life.verdict(leaf, since.id, false) {
+            life.created_ids().iter().find_map(|since| match life.verdict(leaf, since.id, false) {
                 Verdict::Changed(answer) => Some((since.clone(), answer)),
                 Verdict::Refused(_) => None,
             });
@@ -207,7 +207,7 @@ fn rejects_a_parent_in_use() {
         assert_eq!(error.return_value().code(), codes::UNTRUSTED.0, "seed {seed}: {error}");
         let allowed = written.changes(leaf, since.id, .., true).unwrap();
         if written.life.undetectable(&since, &answer).is_none() {
-            assert_contains(&allowed.ranges, &written.life.truth(leaf, &since), &since);
+            assert_contains(&allowed.ranges, &written.life.changed_sectors(leaf, &since), &since);
         }
         refused += 1;
     }

@@ -57,7 +57,7 @@ impl Files {
         let disk = |seed| VhdxBuilder::new(SIZE).seed(seed).disk_id(Uuid::from_u128(7));
         let mut below = Tracked::new(SIZE, 1);
         below.write(3 * MB..4 * MB);
-        below.seal();
+        below.create_id();
         let (mut leaf, mut tracked, mut parent) = (disk(2), below.clone(), Uuid::nil());
         if let Some(table) = situation.parent {
             let builder = disk(1).block(3, Block::Full(Fill(1)));
@@ -76,7 +76,7 @@ impl Files {
             leaf = leaf.log(LogPlan::Dirty(DirtyLog::default()));
         }
         let own = leaf.write(&path("leaf.vhdx")).unwrap().data_write_guid;
-        let (branch, number) = tracked.seal();
+        let (branch, number) = tracked.create_id();
         if situation.leaf == Table::WithNewerUnits {
             tracked.write(HELD);
         }

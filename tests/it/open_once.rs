@@ -119,14 +119,14 @@ fn pair_of(block_size: u64) -> Pair {
         .block(3, Block::Full(Fill(3)));
     let child = written(|path| drop(child.write(path).unwrap()));
     let mut parent_table = Tracked::new(SIZE, 1);
-    let parent_id = parent_table.seal();
+    let parent_id = parent_table.create_id();
     parent_table.write(3 * block_size..3 * block_size + 1);
     let mut child_table = parent_table.child(2);
     for block in [1, 2] {
         child_table.write(block * block_size + 1024..block * block_size + 200 * 512);
     }
     child_table.write(3 * block_size..4 * block_size);
-    let child_id = child_table.seal();
+    let child_id = child_table.create_id();
     child_table.write(3 * block_size..3 * block_size + 1);
     let [base_rct, child_rct] = [parent_table, child_table]
         .map(|table| written(|path| drop(table.builder().write(path).unwrap())));

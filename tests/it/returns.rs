@@ -232,7 +232,7 @@ fn in_use_if_a_file_changes_during_the_query() {
     let base = Disk::open(disk.path("base.vhdx")).unwrap();
     let mut stream = base.changes(since).ranges().unwrap();
     let mut later = Tracked::new(SIZE, 1);
-    later.seal();
+    later.create_id();
     later.builder().counter(9).write(disk.path("base.vhdx.rct")).unwrap();
     gives(&stream.next().unwrap().unwrap_err(), 32774, None);
 }

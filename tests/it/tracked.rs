@@ -37,7 +37,7 @@ fn every_created_id_matches_the_record() {
         let history = History::random(folder.path(), seed).unwrap();
         let leaf = history.files.last().unwrap();
         let mut rng = Rng::new(seed);
-        for (id, expected) in &history.sealed {
+        for (id, expected) in &history.created {
             let answer = since(leaf, *id).collect().unwrap();
             assert_eq!(answer.ranges, ranges(expected), "seed {seed}, {}", id_text(id.0, id.1));
             let cut = rng.below(history.size + 1);
@@ -58,7 +58,7 @@ fn resuming_after_the_range_limit_loses_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let history = History::random(folder.path(), seed).unwrap();
         let leaf = history.files.last().unwrap();
-        for (id, expected) in &history.sealed {
+        for (id, expected) in &history.created {
             let (mut joined, mut at) = (Vec::new(), 0);
             while at < history.size {
                 let part = since(leaf, *id).region(at..).max_ranges(2).collect().unwrap();
@@ -79,7 +79,7 @@ fn known_ids_are_the_created_ids() {
         let mut texts: Vec<String> =
             known.iter().flat_map(|ids| ids.ids()).map(|id| id.to_string()).collect();
         let mut expected: Vec<String> =
-            history.sealed.iter().map(|((g, n), _)| id_text(*g, *n)).collect();
+            history.created.iter().map(|((g, n), _)| id_text(*g, *n)).collect();
         texts.sort();
         expected.sort();
         assert_eq!(texts, expected, "seed {seed}");
@@ -104,7 +104,7 @@ fn rejects_unreliable_tables() {
     const SIZE: u64 = 100 << 20;
     let folder = tempfile::tempdir().unwrap();
     let mut tracked = Tracked::new(SIZE, 1);
-    let id = tracked.seal();
+    let id = tracked.create_id();
     tracked.write(5 << 20..6 << 20);
     let disk = tracked_disk(folder.path(), SIZE, &tracked.builder());
     let table = folder.path().join("disk.vhdx.rct");
@@ -148,7 +148,7 @@ fn rejects_an_unclean_disk_unless_allowed() {
     let path = folder.path().join("disk.vhdx");
     VhdxBuilder::new(SIZE).log(LogPlan::Dirty(DirtyLog::default())).write(&path).unwrap();
     let mut tracked = Tracked::new(SIZE, 1);
-    let id = tracked.seal();
+    let id = tracked.create_id();
     tracked.write(0..1);
     tracked.builder().write(folder.path().join("disk.vhdx.rct")).unwrap();
     assert!(matches!(refusal(since(&path, id)), (ReturnValue::InvalidState, Some(0xC03A001C), _)));
@@ -176,7 +176,7 @@ fn life_in_every_chunk(rng: &mut Rng) -> (Tracked, u64) {
         if rng.one_in(3) {
             tracked.new_branch()
         } else {
-            tracked.seal()
+            tracked.create_id()
         };
     }
     (tracked, size)
@@ -321,7 +321,7 @@ fn a_query_reads_only_its_part_of_a_large_table() {
     const GB: u64 = 1 << 30;
     let folder = tempfile::tempdir().unwrap();
     let mut tracked = Tracked::new(64 * TB, 1);
-    let id = tracked.seal();
+    let id = tracked.create_id();
     let middle = 32 * TB..32 * TB + GB;
     tracked.write(0..1);
     for step in 0..64 {
@@ -348,7 +348,7 @@ fn disks_of_several_offset_pages_and_partial_last_chunks() {
     for (size, pages) in [(20 << 30, 2), ((20 << 30) + 512, 2), (127 << 30, 8), (16 << 10, 1)] {
         let mut tracked = Tracked::new(size, 3);
         tracked.write(0..1);
-        let id = tracked.seal();
+        let id = tracked.create_id();
         let changed = [size - 1..size, size / 2..(size / 2 + (40 << 10)).min(size)];
         changed.iter().for_each(|range| tracked.write(range.clone()));
         let placement = tracked.builder().write(folder.path().join("disk.vhdx.rct")).unwrap();

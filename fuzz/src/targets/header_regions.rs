@@ -11,7 +11,7 @@ use uuid::Uuid;
 use vhdx_rct::{Baseline, DiskFile};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::vhdx::{
-    Block, DirtyLog, HeaderPlan, LogPlan, MB, Placement, RegionOrder, VhdxBuilder, seal,
+    Block, DirtyLog, HeaderPlan, LogPlan, MB, Placement, RegionOrder, VhdxBuilder, store_crc,
 };
 
 const DISK: &str = "/disks/disk.vhdx";
@@ -81,7 +81,7 @@ fn put_headers(image: &mut Image, at: &Placement, input: &mut Take, flags: u16) 
             header[..HEADER].copy_from_slice(&input.array::<HEADER>());
         }
         if flags & seals != 0 {
-            seal(&mut header);
+            store_crc(&mut header);
         }
         image.put(at.header_offsets[copy], header.clone());
     }
@@ -98,7 +98,7 @@ fn put_tables(image: &mut Image, at: &Placement, input: &mut Take, flags: u16) {
             table[..bytes.len()].copy_from_slice(bytes);
         }
         if flags & [SEAL_TABLE, SEAL_SECOND_TABLE][copy] != 0 {
-            seal(&mut table);
+            store_crc(&mut table);
         }
         image.put(at.region_table_offsets[copy], table.clone());
     }

@@ -12,7 +12,7 @@ use vhdx_rct_fixtures::chain::dirty_log;
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rng::Rng;
 use vhdx_rct_fixtures::vhdx::{
-    Block, DirtyLog, HeaderPlan, LogPlan, MB, Placement, Target, VhdxBuilder, put, seal,
+    Block, DirtyLog, HeaderPlan, LogPlan, MB, Placement, Target, VhdxBuilder, put, store_crc,
 };
 
 const DISK: &str = "/disks/disk.vhdx";
@@ -128,7 +128,7 @@ fn restore_header(bytes: &mut Vec<u8>, at: &Placement, place: u64, restore: u8) 
         let said = u32::from_le_bytes([8, 9, 10, 11].map(|i| bytes[i]));
         let said = (said as usize).min(at.log_length as usize);
         bytes.resize(bytes.len().max(said), 0);
-        seal(&mut bytes[..said.max(64)]);
+        store_crc(&mut bytes[..said.max(64)]);
     }
 }
 

@@ -206,12 +206,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
     for (variant, &(size, _)) in SIZES.iter().enumerate() {
         let mut tracked = Tracked::new(size, variant as u64);
         tracked.write(size / 2..size / 2 + 1);
-        tracked.seal();
+        tracked.create_id();
         tracked.write(0..40_000);
         let simple = tracked.builder();
         tracked.new_branch();
         tracked.write(size - 1..size);
-        tracked.seal();
+        tracked.create_id();
         tracked.write(size / 3..size / 2);
         let long = tracked.builder();
         for (index, builder) in [simple, long].into_iter().enumerate() {

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use uuid::Uuid;
 use vhdx_rct::{RctId, SnapshotCatalog, SnapshotId};
 use vhdx_rct_fixtures::rct::id_text;
-use vhdx_rct_fixtures::vhds::{CreationTime, Encoding, JsonStyle, Snapshot, catalogue_json};
+use vhdx_rct_fixtures::vhds::{CreationTime, Encoding, JsonStyle, Snapshot, catalog_json};
 
 pub fn run(data: &[u8]) {
     static RIGHT: LazyLock<Vec<u8>> = LazyLock::new(right_set);
@@ -67,9 +67,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
     third.parents = vec![frozen.clone(), r"C:\sets\it's & <more>.avhdx".into()];
     let style = |pretty| JsonStyle { encoding: Encoding::Utf8, pretty, array_even_if_one: false };
     let texts = [
-        (0, catalogue_json(std::slice::from_ref(&first), style(false))),
-        (2, catalogue_json(&[first.clone(), second.clone()], style(true))),
-        (1, catalogue_json(&[first, third, second], style(false))),
+        (0, catalog_json(std::slice::from_ref(&first), style(false))),
+        (2, catalog_json(&[first.clone(), second.clone()], style(true))),
+        (1, catalog_json(&[first, third, second], style(false))),
         (0, Vec::new()),
         (0, b"\xEF\xBB\xBF[]".to_vec()),
         (0, b"\xFF\xFE[\0]\0".to_vec()),

@@ -12,7 +12,7 @@ use vhdx_rct::{Baseline, OpenOptions, SnapshotId};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::{Checksum, HeaderPlan};
 use vhdx_rct_fixtures::vhds::{
-    CreationTime, Encoding, HEADERS, JsonStyle, NAME, Snapshot, VhdsBuilder, catalogue_json,
+    CreationTime, Encoding, HEADERS, JsonStyle, NAME, Snapshot, VhdsBuilder, catalog_json,
 };
 use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, put};
 
@@ -56,7 +56,7 @@ static FILES: LazyLock<Files> = LazyLock::new(|| {
         parents: Vec::new(),
     };
     let style = JsonStyle { encoding: Encoding::Utf8, ..JsonStyle::default() };
-    Files { frozen, active, catalog: catalogue_json(&[snapshot], style) }
+    Files { frozen, active, catalog: catalog_json(&[snapshot], style) }
 });
 
 /// The set's files, without the set and its catalog.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use vhdx_rct::source::{Source, Storage};
 use vhdx_rct_fixtures::paths::without_dots;
 use vhdx_rct_fixtures::pattern::Fill;
-use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, ids, seal};
+use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, ids, store_crc};
 
 const DIRECTORY: &str = "/deep";
 /// Placeholders of the same length as what takes their place.
@@ -76,7 +76,7 @@ impl Deep {
         self.at.at.header_offsets.iter().fold(Patched::new(base), |patched, &offset| {
             let mut header = base[offset as usize..][..4096].to_vec();
             header[32..48].copy_from_slice(&guid(file).to_bytes_le());
-            seal(&mut header);
+            store_crc(&mut header);
             patched.with(offset, header)
         })
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use uuid::Uuid;
-use vhdx_rct_fixtures::vhdx::{Placement, VhdxBuilder, put, seal};
+use vhdx_rct_fixtures::vhdx::{Placement, VhdxBuilder, put, store_crc};
 
 /// The bytes of a file, and where everything lies in them.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ impl Image {
     pub fn headers(&mut self, at: u64, bytes: impl AsRef<[u8]>) {
         for offset in self.at.header_offsets {
             self.put(offset + at, &bytes);
-            seal(&mut self.bytes[offset as usize..][..4096]);
+            store_crc(&mut self.bytes[offset as usize..][..4096]);
         }
     }
 
@@ -39,7 +39,7 @@ impl Image {
     pub fn region_tables(&mut self, at: u64, bytes: impl AsRef<[u8]>) {
         for offset in self.at.region_table_offsets {
             self.put(offset + at, &bytes);
-            seal(&mut self.bytes[offset as usize..][..64 << 10]);
+            store_crc(&mut self.bytes[offset as usize..][..64 << 10]);
         }
     }
 

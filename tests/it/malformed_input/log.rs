@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use vhdx_rct::source::Source;
 use vhdx_rct::{ByteRange, Error};
 use vhdx_rct_fixtures::vhdx::log::{Descriptor, RawEntry, raw_entry};
-use vhdx_rct_fixtures::vhdx::{LogPlan, MB, seal};
+use vhdx_rct_fixtures::vhdx::{LogPlan, MB, store_crc};
 
 /// An entry that changes nothing: zeros where the BAT has zeros.
 fn entry(image: &Image) -> RawEntry {
@@ -232,7 +232,7 @@ fn junk_with_a_right_checksum() {
         bytes[8..12].copy_from_slice(&8192_u32.to_le_bytes());
         bytes[12..16].fill(0);
         bytes[32..48].copy_from_slice(&image.at.log_guid.to_bytes_le());
-        seal(&mut bytes);
+        store_crc(&mut bytes);
         must_fail("junk", ask("junk", vec![(0, bytes)]), CORRUPT);
     }
 }

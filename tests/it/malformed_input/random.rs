@@ -12,7 +12,7 @@ use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::{Checksum, HEADERS, OFFSET_TABLE, RctBuilder, fix_checksum, patch};
 use vhdx_rct_fixtures::rng::Rng;
 use vhdx_rct_fixtures::vhdx::{
-    Block, HeaderPlan, KB, LogPlan, MB, ParentLocator, VhdxBuilder, seal,
+    Block, HeaderPlan, KB, LogPlan, MB, ParentLocator, VhdxBuilder, store_crc,
 };
 
 const CHILD: &str = "/disks/child.avhdx";
@@ -75,14 +75,14 @@ fn restore(image: &mut Image) {
         [(image.at.header_offsets, 4 * KB), (image.at.region_table_offsets, 64 * KB)]
     {
         let first = &mut image.bytes[offsets[0] as usize..][..length as usize];
-        seal(first);
+        store_crc(first);
         let copy = first.to_vec();
         image.put(offsets[1], copy);
     }
     for (start, length) in image.at.log_entries.clone() {
         let from = (image.at.log_offset + start) as usize;
         if start + length <= image.at.log_length {
-            seal(&mut image.bytes[from..from + length as usize]);
+            store_crc(&mut image.bytes[from..from + length as usize]);
         }
     }
 }

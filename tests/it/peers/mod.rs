@@ -189,7 +189,7 @@ fn readable(chain: &Chain, last: usize) -> Vec<Range<u64>> {
             let bitmap = place.bitmap.contains_key(&(block / place.chunk_ratio));
             let well = match builder.blocks().get(&block) {
                 Some(Block::Full(_) | Block::Partial { .. }) => true,
-                Some(Block::NotPresent { .. }) => bitmap && !builder.bitmaps_lie(),
+                Some(Block::NotPresent { .. }) => bitmap && !builder.has_inverted_bitmaps(),
                 None => bitmap,
                 Some(_) => false,
             };
@@ -225,7 +225,7 @@ fn limits() -> Vec<(&'static str, VhdxBuilder, VhdxBuilder)> {
         (
             "NOT_PRESENT, and the bitmap's bits are set: not the parent's bytes",
             root(),
-            block(Block::NotPresent { anchor }).lying_bitmaps(true),
+            block(Block::NotPresent { anchor }).inverted_bitmaps(true),
         ),
         (
             "NOT_PRESENT, and the chunk has no bitmap block: the first block differs",

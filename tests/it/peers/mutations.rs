@@ -13,7 +13,7 @@ use vhdx_rct::{Baseline, ByteRange, Disk, ErrorKind};
 use vhdx_rct_fixtures::chain::dirty_log;
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rng::Rng;
-use vhdx_rct_fixtures::vhdx::{Block, LogPlan, LogStart, MB, VhdxBuilder, put, seal};
+use vhdx_rct_fixtures::vhdx::{Block, LogPlan, LogStart, MB, VhdxBuilder, put, store_crc};
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -143,7 +143,7 @@ fn change(ring: &mut Ring, entry: &Found, rng: &mut Rng) -> (String, bool) {
     let length = u32::from_le_bytes([0, 1, 2, 3].map(|i| length[i])) as usize;
     if (64..=ring.bytes.len()).contains(&length) {
         let mut bytes = ring.get(entry.at, length);
-        seal(&mut bytes);
+        store_crc(&mut bytes);
         ring.put(entry.at, &bytes[..8]);
     }
     let meaningless = name == "reserved" || (name == "FlushedFileOffset" && shorter);
@@ -256,7 +256,7 @@ impl Case<'_> {
             let mut bytes = self.ring.get(entry.at, entry.length);
             put(&mut bytes, 12, [0; 4]);
             put(&mut bytes, 48, &offsets);
-            seal(&mut bytes);
+            store_crc(&mut bytes);
             put(&mut log, at, &bytes);
             at += entry.length;
         }

@@ -1,7 +1,7 @@
 //! A log as a plain ring of bytes: which entries the specification replays, and which ones qemu
 //! does. Shares no code with the library, and is short rather than fast.
 
-use vhdx_rct_fixtures::vhdx::{PAGE, seal};
+use vhdx_rct_fixtures::vhdx::{PAGE, store_crc};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
@@ -187,6 +187,6 @@ impl Ring {
 /// The same bytes with the right checksum.
 fn sealed(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
-    seal(&mut bytes);
+    store_crc(&mut bytes);
     bytes
 }

@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use vhdx_rct::source::{SliceSource, Source};
 use vhdx_rct::{Error, ErrorKind, OpenOptions, RctId};
-use vhdx_rct_fixtures::power::{Call, Cut, Left, Recording};
+use vhdx_rct_fixtures::power::{Call, Cut, Persisted, Recording};
 use vhdx_rct_fixtures::ranges::{coalesce, gaps};
 use vhdx_rct_fixtures::rct::{
     Checksum, HEADERS, HeaderPlan, OFFSET_TABLE, PAGE, RctId as TheirId, Tracked, UNITS_PER_CHUNK,
@@ -124,7 +124,7 @@ impl Series {
         if branch {
             self.tracked.new_branch()
         } else {
-            self.tracked.seal()
+            self.tracked.create_id()
         };
         self.counter += 1;
         let new = self.written();
@@ -146,21 +146,21 @@ impl Series {
     /// Returns true if a page of the table is torn, and so rejected; ignores unreferenced pages.
     fn torn(&self, cut: &Cut) -> bool {
         let mut named = self.recording.start.len() as u64;
-        self.recording.calls.iter().zip(&cut.left).any(|(call, left)| {
+        self.recording.calls.iter().zip(&cut.persisted).any(|(call, left)| {
             let Call::Write { offset, .. } = call else { return false };
             let before = named;
-            named = named.max(if *left == Left::Whole { offset + PAGE } else { 0 });
-            *left == Left::Part && *offset >= OFFSET_TABLE && *offset < before
+            named = named.max(if *left == Persisted::Whole { offset + PAGE } else { 0 });
+            *left == Persisted::Part && *offset >= OFFSET_TABLE && *offset < before
         })
     }
 
     /// Returns true if a header is torn after the page that its checksum covers.
     fn torn_history(&self, cut: &Cut) -> bool {
-        let torn = |(call, left): (&Call, &Left)| {
+        let torn = |(call, left): (&Call, &Persisted)| {
             let Call::Write { offset, .. } = call else { return false };
-            *left == Left::Part && HEADERS.contains(offset)
+            *left == Persisted::Part && HEADERS.contains(offset)
         };
-        self.checksum.area() == 0x1000 && self.recording.calls.iter().zip(&cut.left).any(torn)
+        self.checksum.area() == 0x1000 && self.recording.calls.iter().zip(&cut.persisted).any(torn)
     }
 
     fn judge(&self) -> Seen {
@@ -168,9 +168,10 @@ impl Series {
         let (_, last) = self.states.last().unwrap();
         self.recording.cuts(3, |cut| {
             let whole = |calls: &Range<usize>| {
-                let left = self.recording.calls[calls.clone()].iter().zip(&cut.left[calls.clone()]);
+                let left =
+                    self.recording.calls[calls.clone()].iter().zip(&cut.persisted[calls.clone()]);
                 left.into_iter()
-                    .all(|(call, left)| matches!(call, Call::Flush) || *left == Left::Whole)
+                    .all(|(call, left)| matches!(call, Call::Flush) || *left == Persisted::Whole)
             };
             let made = self.states.iter().take_while(|(calls, _)| whole(calls)).count();
             let (before, next) = (&self.states[made - 1].1, self.states.get(made));

@@ -8,7 +8,7 @@ use crate::common::ranges;
 use std::sync::Arc;
 use vhdx_rct::{Baseline, OpenOptions};
 use vhdx_rct_fixtures::pattern::Fill;
-use vhdx_rct_fixtures::power::{Call, Left, Recording};
+use vhdx_rct_fixtures::power::{Call, Persisted, Recording};
 use vhdx_rct_fixtures::rct::{Checksum, HeaderPlan};
 use vhdx_rct_fixtures::vhds::{HEADERS, NAME, VhdsBuilder};
 use vhdx_rct_fixtures::vhdx::{Block, MB, VhdxBuilder, put};
@@ -51,7 +51,8 @@ fn the_active_file_changes() {
     }
     let mut seen = [0; STATES as usize];
     recording.cuts(6, |cut| {
-        let made = deciding.iter().take_while(|call| cut.left[**call] == Left::Whole).count();
+        let made =
+            deciding.iter().take_while(|call| cut.persisted[**call] == Persisted::Whole).count();
         let mut files = files.clone();
         files.insert(SET, Arc::new(source(cut)));
         let disk = OpenOptions::new().storage(Arc::new(files)).open(SET);

@@ -106,7 +106,7 @@ impl Series {
         let mut seen = Seen { states: vec![0; self.writer.commits.len()], ..Seen::default() };
         let contents = self.contents();
         self.writer.recording.cuts(shuffled, |cut| {
-            let outcome = self.writer.outcome(&cut.left);
+            let outcome = self.writer.outcome(&cut.persisted);
             match outcome {
                 Outcome::Refused => {
                     self.must_refuse(cut);

@@ -238,7 +238,7 @@ fn states_of_a_child() {
 #[test]
 fn bits_of_other_blocks() {
     let parent = Image::new(&parent());
-    let child = Image::new(&child_of(&parent.at).lying_bitmaps(true));
+    let child = Image::new(&child_of(&parent.at).inverted_bitmaps(true));
     assert_eq!(ask_pair(&parent, child).unwrap().ranges, child_changes());
 }
 

@@ -69,7 +69,7 @@ fn same_sequence(image: &mut Image) {
     let second = image.at.header_offsets[1] as usize;
     let mut other = image.bytes[second..][..4096].to_vec();
     other[16] = 0x78;
-    vhdx_rct_fixtures::vhdx::seal(&mut other);
+    vhdx_rct_fixtures::vhdx::store_crc(&mut other);
     image.put(second as u64, other);
 }
 

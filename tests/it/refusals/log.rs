@@ -3,7 +3,7 @@
 use super::support::*;
 use crate::common::image::Image;
 use vhdx_rct_fixtures::vhdx::log::{Descriptor, RawEntry, raw_entry};
-use vhdx_rct_fixtures::vhdx::{LogPlan, MB, seal};
+use vhdx_rct_fixtures::vhdx::{LogPlan, MB, store_crc};
 
 /// A right entry: the BAT's first page as it is, and zeros where there are zeros.
 pub fn right(image: &Image) -> RawEntry {
@@ -152,7 +152,7 @@ fn refuses_entries_with_broken_bytes() {
         let entry = |entry| {
             let mut bytes = raw_entry(&entry);
             edit(&mut bytes);
-            seal(&mut bytes);
+            store_crc(&mut bytes);
             bytes
         };
         must_not_be_dropped(name, entry, now);

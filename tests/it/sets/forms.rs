@@ -1,9 +1,7 @@
 //! The catalog in all forms that PowerShell writes, and in none of them.
 
 use vhdx_rct::{ErrorKind, SnapshotCatalog, SnapshotId};
-use vhdx_rct_fixtures::vhds::{
-    CreationTime, Encoding, JsonStyle, Snapshot as Told, catalogue_json,
-};
+use vhdx_rct_fixtures::vhds::{CreationTime, Encoding, JsonStyle, Snapshot as Told, catalog_json};
 
 #[test]
 fn reads_catalogs_in_every_powershell_format() {
@@ -24,7 +22,7 @@ fn reads_catalogs_in_every_powershell_format() {
                 [(true, true), (true, false), (false, true), (false, false)]
             {
                 let style = JsonStyle { array_even_if_one, encoding, pretty };
-                let bytes = catalogue_json(std::slice::from_ref(&told), style);
+                let bytes = catalog_json(std::slice::from_ref(&told), style);
                 let read = SnapshotCatalog::from_json(&bytes).unwrap();
                 let snapshot = read.get(SnapshotId(id)).unwrap();
                 assert_eq!(snapshot.path.as_deref(), Some(path));

@@ -12,7 +12,7 @@ use std::path::Path;
 use vhdx_rct::{Baseline, ByteRange, Disk, Error, OpenOptions, SnapshotCatalog, SnapshotId};
 use vhdx_rct_fixtures::set::{Fate, RandomSet, Taken};
 use vhdx_rct_fixtures::testing::two_kept;
-use vhdx_rct_fixtures::vhds::{JsonStyle, Snapshot as Told, catalogue_json};
+use vhdx_rct_fixtures::vhds::{JsonStyle, Snapshot as Told, catalog_json};
 
 /// The required result of a query.
 #[derive(Debug)]
@@ -46,11 +46,11 @@ fn expected(set: &RandomSet, from: usize, to: Option<usize>) -> Expected {
 }
 
 fn catalog_of(snapshots: &[Told]) -> SnapshotCatalog {
-    SnapshotCatalog::from_json(&catalogue_json(snapshots, JsonStyle::default())).unwrap()
+    SnapshotCatalog::from_json(&catalog_json(snapshots, JsonStyle::default())).unwrap()
 }
 
 fn catalog(set: &RandomSet) -> SnapshotCatalog {
-    catalog_of(&set.catalogue)
+    catalog_of(&set.catalog)
 }
 
 /// Every pair of snapshots that a question may be about, and each alone.

@@ -45,7 +45,7 @@ fn a_snapshot_with_a_file_is_never_answered_by_its_rct_id() {
                 continue;
             }
             // Its RCT id is one that the target's own file knows.
-            let mut told = set.catalogue.clone();
+            let mut told = set.catalog.clone();
             let mut options = with(catalog_of(&told));
             if let Some(to) = to {
                 options.target(SnapshotId(set.snapshots[to].id));
@@ -105,8 +105,8 @@ fn file_names_do_not_identify_snapshots() {
             assert!(error.to_string().contains(part), "\"{part}\" is not in: {error}");
         }
     }
-    let json = catalogue_json(&set.catalogue, JsonStyle::default());
+    let json = catalog_json(&set.catalog, JsonStyle::default());
     fs::write(directory.path().join("disk.vhds.snapshots.json"), json).unwrap();
-    assert_eq!(known().len(), set.catalogue.len());
+    assert_eq!(known().len(), set.catalog.len());
     ask(OpenOptions::new(), &set, first, Some(second)).unwrap();
 }

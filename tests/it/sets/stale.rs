@@ -70,7 +70,7 @@ fn rejects_random_stale_catalogs_only_if_relevant() {
         let kept: Vec<usize> =
             (0..set.snapshots.len()).filter(|&i| set.snapshots[i].file.is_some()).collect();
         for spoilt in kept {
-            let mut told = set.catalogue.clone();
+            let mut told = set.catalog.clone();
             if spoil(&mut told, how, &set.snapshots[spoilt]).is_none() {
                 continue;
             }
@@ -122,11 +122,11 @@ fn stale_catalog_error_names_the_difference_and_the_remedy() {
     let name = |i: usize| set.snapshots[i].file.clone().unwrap();
     let ask = |told: &[Told]| ask(with(catalog_of(told)), &set, first, Some(second));
     let spoilt = |spoil: &dyn Fn(&mut Told)| {
-        let mut told = set.catalogue.clone();
+        let mut told = set.catalog.clone();
         spoil(entry(&mut told, &set.snapshots[second]));
         told
     };
-    ask(&set.catalogue).unwrap();
+    ask(&set.catalog).unwrap();
     // Directories are of the host, and Windows ignores letter case.
     let other_case =
         |told: &mut Told| told.parents[0] = format!(r"D:\{}", name(first).to_uppercase());
@@ -236,7 +236,7 @@ fn directories_of_a_snapshots_path_are_not_followed() {
         let file = format!("{name}{extension}");
         fs::rename(directory.path().join(&file), directory.path().join("sub").join(&file)).unwrap();
     }
-    let mut told = set.catalogue.clone();
+    let mut told = set.catalog.clone();
     entry(&mut told, &set.snapshots[second]).path = Some(format!(r"sub\{name}"));
     let options = || with(catalog_of(&told));
     refuses(ask(options(), &set, first, Some(second)), NOT_AVAILABLE, &[&name]);

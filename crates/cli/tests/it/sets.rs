@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use vhdx_rct::vhd_set::VhdSet;
 use vhdx_rct_fixtures::testing::two_kept;
-use vhdx_rct_fixtures::vhds::{JsonStyle, Snapshot as Told, VhdsBuilder, catalogue_json};
+use vhdx_rct_fixtures::vhds::{JsonStyle, Snapshot as Told, VhdsBuilder, catalog_json};
 
 /// Exit status, text and JSON of `info`.
 fn info(set: &Path, options: &[&str]) -> (Option<i32>, String, Value) {
@@ -28,17 +28,17 @@ fn lists_the_snapshots_and_the_catalog_of_each() {
     assert!(text.contains("none known") && text.contains("Get-VHDSnapshot"), "{text}");
     assert_eq!(json["Snapshots"], Value::Array(Vec::new()));
 
-    let json_of = |told: &[Told]| catalogue_json(told, JsonStyle::default());
+    let json_of = |told: &[Told]| catalog_json(told, JsonStyle::default());
     let beside = directory.path().join("disk.vhds.snapshots.json");
-    fs::write(&beside, json_of(&set.catalogue)).unwrap();
+    fs::write(&beside, json_of(&set.catalog)).unwrap();
     let given = directory.path().join("given.json");
-    fs::write(&given, json_of(&set.catalogue[..1])).unwrap();
+    fs::write(&given, json_of(&set.catalog[..1])).unwrap();
     for options in [&["--check"][..], &["--snapshots", given.to_str().unwrap()]] {
         let (status, text, json) = info(&set.path, options);
         assert_eq!(status, Some(0), "{text}");
         let known = json["Snapshots"].as_array().unwrap();
-        assert_eq!(known.len(), set.catalogue.len());
-        for (i, (known, told)) in known.iter().zip(&set.catalogue).enumerate() {
+        assert_eq!(known.len(), set.catalog.len());
+        for (i, (known, told)) in known.iter().zip(&set.catalog).enumerate() {
             assert_eq!(known["SnapshotId"], told.id.to_string());
             let from = if options.len() > 1 && i == 0 { &given } else { &beside };
             assert_eq!(known["Catalog"], from.to_str().unwrap());
@@ -57,12 +57,12 @@ fn a_missing_active_file_fails_the_check_and_not_the_report() {
     fs::remove_file(directory.path().join(&active)).unwrap();
     fs::write(
         directory.path().join("disk.vhds.snapshots.json"),
-        catalogue_json(&set.catalogue, JsonStyle::default()),
+        catalog_json(&set.catalog, JsonStyle::default()),
     )
     .unwrap();
     let (status, text, json) = info(&set.path, &[]);
     assert_eq!(status, Some(0), "{text}");
-    assert_eq!(json["Snapshots"].as_array().unwrap().len(), set.catalogue.len(), "{text}");
+    assert_eq!(json["Snapshots"].as_array().unwrap().len(), set.catalog.len(), "{text}");
     let warning = &json["Warnings"][0];
     assert_eq!(warning["Path"], set.path.to_str().unwrap());
     assert!(
@@ -85,7 +85,7 @@ fn a_missing_active_file_fails_the_check_and_not_the_report() {
 fn answers_between_snapshots() {
     let (directory, set, from, to) = two_kept();
     let catalog = directory.path().join("catalog.json");
-    fs::write(&catalog, catalogue_json(&set.catalogue, JsonStyle::default())).unwrap();
+    fs::write(&catalog, catalog_json(&set.catalog, JsonStyle::default())).unwrap();
     let [from_id, to_id] = [from, to].map(|index| set.snapshots[index].id.to_string());
     let mut command = Command::new(env!("CARGO_BIN_EXE_vhdx-rct"));
     command.arg("changes").arg(&set.path).args(["--since", &from_id, "--target", &to_id]);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use vhdx_rct_fixtures::chain::Chain;
-use vhdx_rct_fixtures::history::{History, Life};
+use vhdx_rct_fixtures::history::{History, TrackedDisk};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::{RctId, Tracked, id_text};
 use vhdx_rct_fixtures::rng::Rng;
@@ -86,13 +86,13 @@ fn against_qemu(disk: &Path, copy: &Path) {
 }
 
 /// A life whose leaf is tracked and sealed, with the copy made at that moment.
-fn copied(folder: &Path, seed: u64) -> (Life, PathBuf, RctId) {
-    let mut life = Life::always_tracked(seed);
-    life.live(8);
+fn copied(folder: &Path, seed: u64) -> (TrackedDisk, PathBuf, RctId) {
+    let mut life = TrackedDisk::always_tracked(seed);
+    life.simulate(8);
     life.checkpoint();
-    life.live(6);
+    life.simulate(6);
     life.checkpoint();
-    let id = life.seal().unwrap();
+    let id = life.create_id().unwrap();
     let history = life.write(folder).unwrap();
     let copy = folder.join("copy.raw");
     run(&mut sync(history.files.last().unwrap(), "*", &copy));
@@ -112,12 +112,12 @@ fn a_copy_follows_the_disk_through_its_life() {
         let folder = tempfile::tempdir().unwrap();
         let (mut life, copy, mut id) = copied(folder.path(), seed);
         for step in 0..4 {
-            life.live(6);
+            life.simulate(6);
             if step == 2 {
                 life.checkpoint();
             }
             let before = id;
-            id = life.seal().unwrap();
+            id = life.create_id().unwrap();
             let history = life.write(folder.path()).unwrap();
             let leaf = history.files.last().unwrap();
             let output = run(&mut sync(leaf, &id_text(before.0, before.1), &copy));
@@ -143,7 +143,7 @@ fn a_checkpoint_that_is_applied_again_does_not_fool_it() {
         let folder = tempfile::tempdir().unwrap();
         let (mut life, copy, id) = copied(folder.path(), seed);
         life.checkpoint();
-        life.live(2);
+        life.simulate(2);
         // An id of the checkpoint below, which both futures know; the copy sees one of them.
         let history = life.write(folder.path()).unwrap();
         let leaf = history.files.last().unwrap().clone();
@@ -170,10 +170,10 @@ fn killed_at_any_moment_and_run_again_it_is_right() {
         let folder = tempfile::tempdir().unwrap();
         let (mut life, copy, id) = copied(folder.path(), seed);
         for round in 0..4 {
-            life.live(10);
+            life.simulate(10);
             let history = life.write(folder.path()).unwrap();
             let (leaf, since) = (history.files.last().unwrap(), id_text(id.0, id.1));
-            if !history.sealed.iter().any(|(known, _)| *known == id) {
+            if !history.created.iter().any(|(known, _)| *known == id) {
                 break;
             }
             // From nothing, too: then the state says that it is at nothing.
@@ -258,7 +258,7 @@ fn an_up_to_date_copy_costs_no_write_and_a_dry_run_none_either() {
     let before = stamp();
     let text = String::from_utf8(run(&mut sync(leaf, &since, &copy)).stdout).unwrap();
     assert!(text.contains(" 0 B written"), "{text}");
-    life.live(20);
+    life.simulate(20);
     life.write(folder.path()).unwrap();
     let text = String::from_utf8(run(sync(leaf, &since, &copy).arg("--dry-run")).stdout).unwrap();
     assert!(text.starts_with("would read"), "{text}");
@@ -296,7 +296,7 @@ fn zeros_become_holes() {
     let folder = tempfile::tempdir().unwrap();
     let (disk, copy) = (folder.path().join("disk.vhdx"), folder.path().join("copy.raw"));
     let mut tracked = Tracked::new(8 * MB, 1);
-    let id = tracked.seal();
+    let id = tracked.create_id();
     let write = |block: Block, tracked: &Tracked| {
         VhdxBuilder::new(8 * MB)
             .block(0, Block::Full(Fill(1)))
@@ -325,7 +325,7 @@ fn a_large_sparse_disk_syncs_in_no_time_and_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     let (disk, copy) = (folder.path().join("disk.vhdx"), folder.path().join("copy.raw"));
     let mut tracked = Tracked::new(TB, 1);
-    let id = tracked.seal();
+    let id = tracked.create_id();
     let write = |tracked: &Tracked, fill| {
         let blocks = [0, 500_000, 1_000_000].map(|block| (block, Block::Full(Fill(fill))));
         let builder = VhdxBuilder::new(TB);

@@ -4,7 +4,7 @@ use super::verdicts::{SIZE, check, names, put};
 use vhdx_rct_fieldkit::{SampleReport, Verdict};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::sample::SampleCase;
-use vhdx_rct_fixtures::vhds::{CreationTime, JsonStyle, Snapshot, VhdsBuilder, catalogue_json};
+use vhdx_rct_fixtures::vhds::{CreationTime, JsonStyle, Snapshot, VhdsBuilder, catalog_json};
 use vhdx_rct_fixtures::vhdx::{Block, ParentLocator, VhdxBuilder};
 
 /// A set with its active file, as the host has it; `edit` spoils its bytes.
@@ -74,7 +74,7 @@ fn since_a_snapshot(host: std::ops::Range<u64>) -> Verdict {
         creation: CreationTime::SlashDate(1_520_000_000_000),
         parents: Vec::new(),
     };
-    let catalog = catalogue_json(&[listed], JsonStyle::default());
+    let catalog = catalog_json(&[listed], JsonStyle::default());
     case.pack_whole("set.vhds.snapshots.json", &catalog).unwrap();
     case.answered(&snapshot.to_string(), &[host]);
     let report = check(folder.path(), &[case]);

@@ -37,7 +37,7 @@ impl Life {
         life.write(64 << 10..68 << 10);
         life.write(MB - 4096..MB + 4096);
         tracked = life.tracked.clone();
-        life.last = text(tracked.seal());
+        life.last = text(tracked.create_id());
         life.tracked = tracked;
         life.case.saw("id", &life.last.clone());
         // A whole chunk of 1021 units, and the disk's last unit.

@@ -90,7 +90,7 @@ fn described(builder: VhdxBuilder, file: &File, sector: u32, rng: &mut Rng) -> V
         .logical_sector_size(sector)
         .order(RegionOrder::all(rng.next_u64())[usize::from(file.order) % 4])
         .headers(HeaderPlan::ALL[usize::from(file.headers) % 5])
-        .lying_bitmaps(file.lying_bitmaps)
+        .inverted_bitmaps(file.inverted_bitmaps)
         .trailing(u64::from(file.trailing) * 100)
 }
 
@@ -150,7 +150,7 @@ fn tracked(table: &Table, layer: &Layer, model: &Model, rng: &mut Rng) -> Tracke
                 let start = u64::from(*start) * 512 % size;
                 tracked.write(start..(start + u64::from(*length) * 512).min(size));
             }
-            Event::Seal => drop(tracked.seal()),
+            Event::Seal => drop(tracked.create_id()),
             Event::Branch => drop(tracked.new_branch()),
         }
     }

@@ -37,7 +37,7 @@ pub struct File {
     pub block: u8,
     pub order: u8,
     pub headers: u8,
-    pub lying_bitmaps: bool,
+    pub inverted_bitmaps: bool,
     pub trailing: u8,
     pub blocks: Vec<(u8, Block)>,
     pub log: Option<u8>,
