@@ -1,10 +1,10 @@
-//! Lists of ranges held against one another.
+//! Compares lists of ranges.
 
 use rangemap::RangeSet;
 use std::ops::Range;
 use vhdx_rct::ByteRange;
 
-/// Sorted and coalesced, empty ones left out.
+/// Returns the ranges sorted and coalesced, without empty ones.
 pub(crate) fn coalesced(ranges: impl IntoIterator<Item = ByteRange>) -> Vec<ByteRange> {
     list(&set(ranges))
 }
@@ -16,12 +16,12 @@ pub(crate) fn minus(from: &[ByteRange], without: &[ByteRange]) -> Vec<ByteRange>
     list(&left)
 }
 
-/// The part of the ranges that lies before `end`.
+/// Returns the parts of the ranges before `end`.
 pub(crate) fn until(ranges: &[ByteRange], end: u64) -> Vec<ByteRange> {
     minus(ranges, &[ByteRange::from(end..u64::MAX)])
 }
 
-/// How much they are and where the first is, for a sentence.
+/// Returns the total length and the first range, for a sentence.
 pub(crate) fn describe(ranges: &[ByteRange]) -> String {
     let total: u64 = ranges.iter().fold(0, |sum, range| sum.saturating_add(range.length));
     match ranges {
@@ -36,7 +36,7 @@ pub(crate) fn describe(ranges: &[ByteRange]) -> String {
     }
 }
 
-/// The bounds of a range; None of an empty one, which a set refuses.
+/// Returns the bounds of a range; None for an empty one, which a `RangeSet` rejects.
 fn bounds(range: ByteRange) -> Option<Range<u64>> {
     (range.length > 0).then(|| range.offset..range.offset.saturating_add(range.length))
 }

@@ -1,13 +1,14 @@
-//! `manifest.json` of a sample: what was done, when, and what the host answered. A sample comes
-//! from a stranger, so everything in it is bounded and checked before use.
+//! Reads `manifest.json` of a sample: what was done, when, and what the host answered. A sample is
+//! untrusted, so everything in it is bounded and checked before use.
 
 use crate::error::{Error, Result};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 use std::path::Path;
 use vhdx_rct::ByteRange;
 
-/// The objects of a manifest and the members of each, as `collect.ps1` writes
-/// them: no member may be missing, and no other is known.
+/// The objects of a manifest and their members, as `collect.ps1` writes them: no member may be
+/// missing, and no other is accepted.
 pub const SCHEMA: &[(&str, &[&str])] = &[
     ("manifest", &["format", "version", "origin", "windows", "cases", "errors"]),
     ("case", &["name", "disk", "size", "sector", "events", "answers", "files"]),
@@ -28,14 +29,14 @@ const MAX_ITEMS: usize = 1024;
 const MAX_RANGES: usize = 1 << 20;
 const MAX_TEXT: usize = 4096;
 
-/// Where a sample comes from.
+/// The origin of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Origin {
-    /// A Hyper-V host made it: evidence.
+    /// Made by a Hyper-V host: evidence.
     HyperV,
-    /// It was made by hand to test the check itself: not evidence.
+    /// Made by hand to test the check itself: not evidence.
     HandMade,
 }
 
@@ -93,7 +94,7 @@ struct Broken(String);
 
 type Parsed<T> = std::result::Result<T, Broken>;
 
-/// An object of the manifest, and where it stands in it.
+/// An object of the manifest, and its place in it.
 struct Object<'a> {
     members: &'a Map<String, Value>,
     place: String,
@@ -102,18 +103,15 @@ struct Object<'a> {
 impl<'a> Object<'a> {
     fn new(value: &'a Value, kind: &str, place: String) -> Parsed<Self> {
         let Some(members) = value.as_object() else {
-            return Err(bad(&place, "should be an object"));
+            return Err(bad(&place, "expected an object"));
         };
         let known =
             SCHEMA.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, names)| names);
         if let Some(name) = members.keys().find(|name| !known.contains(&name.as_str())) {
-            return Err(bad(
-                &place,
-                &format!("has a member that is not known: {}", name.escape_debug()),
-            ));
+            return Err(bad(&place, &format!("unknown member {}", name.escape_debug())));
         }
         if let Some(name) = known.iter().find(|name| !members.contains_key(**name)) {
-            return Err(bad(&place, &format!("lacks its member {name}")));
+            return Err(bad(&place, &format!("missing member {name}")));
         }
         Ok(Object { members, place })
     }
@@ -126,36 +124,36 @@ impl<'a> Object<'a> {
         match &self.members[name] {
             Value::Null => Ok(None),
             Value::String(text) if text.len() <= MAX_TEXT => Ok(Some(text.clone())),
-            _ => Err(bad(&self.at(name), "should be a text of at most 4 KB")),
+            _ => Err(bad(&self.at(name), "expected a text of at most 4 KiB")),
         }
     }
 
     fn some_text(&self, name: &str) -> Parsed<String> {
-        self.text(name)?.ok_or_else(|| bad(&self.at(name), "should be a text and is null"))
+        self.text(name)?.ok_or_else(|| bad(&self.at(name), "expected a text, found null"))
     }
 
     fn number(&self, name: &str) -> Parsed<Option<u64>> {
         match &self.members[name] {
             Value::Null => Ok(None),
-            value => value
-                .as_u64()
-                .map(Some)
-                .ok_or_else(|| bad(&self.at(name), "should be a whole number, 0 or more")),
+            value => match value.as_u64() {
+                None => Err(bad(&self.at(name), "expected a whole number, 0 or more")),
+                number => Ok(number),
+            },
         }
     }
 
     fn some_number(&self, name: &str) -> Parsed<u64> {
-        self.number(name)?.ok_or_else(|| bad(&self.at(name), "should be a number and is null"))
+        self.number(name)?.ok_or_else(|| bad(&self.at(name), "expected a number, found null"))
     }
 
     fn list(&self, name: &str, most: usize) -> Parsed<&'a [Value]> {
         match &self.members[name] {
             Value::Array(items) if items.len() <= most => Ok(items),
-            Value::Array(items) => Err(bad(
-                &self.at(name),
-                &format!("should have at most {most} items and has {}", items.len()),
-            )),
-            _ => Err(bad(&self.at(name), "should be a list")),
+            Value::Array(items) => {
+                let what = format!("expected at most {most} items, found {}", items.len());
+                Err(bad(&self.at(name), &what))
+            }
+            _ => Err(bad(&self.at(name), "expected a list")),
         }
     }
 
@@ -174,18 +172,18 @@ impl<'a> Object<'a> {
 
     fn numbers(&self, name: &str) -> Parsed<Vec<u64>> {
         let whole = |value: &Value| {
-            value.as_u64().ok_or_else(|| bad(&self.at(name), "should be a list of whole numbers"))
+            value.as_u64().ok_or_else(|| bad(&self.at(name), "expected a list of whole numbers"))
         };
         self.list(name, MAX_RANGES)?.iter().map(whole).collect()
     }
 }
 
 fn bad(place: &str, what: &str) -> Broken {
-    Broken(format!("{place} {what}; the sample cannot be used"))
+    Broken(format!("{place}: {what}; the sample cannot be used"))
 }
 
 impl Manifest {
-    /// Reads a manifest; `path` stands in errors.
+    /// Reads a manifest; errors name `path`.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Self> {
         Self::read(bytes).map_err(|Broken(message)| Error::invalid(path, message))
     }
@@ -193,30 +191,35 @@ impl Manifest {
     fn read(bytes: &[u8]) -> Parsed<Self> {
         let bytes = bytes.strip_prefix(&[0xEF, 0xBB, 0xBF]).unwrap_or(bytes);
         let value: Value = serde_json::from_slice(bytes)
-            .map_err(|error| bad("the manifest", &format!("is not valid JSON: {error}")))?;
+            .map_err(|error| bad("the manifest", &format!("not valid JSON: {error}")))?;
         let object = Object::new(&value, "manifest", "the manifest".into())?;
         let (format, version) = (object.some_text("format")?, object.some_number("version")?);
         if format != FORMAT || version != VERSION {
-            let found = format!("should be of format \"{FORMAT}\", version {VERSION}");
+            let found = format!("expected the format \"{FORMAT}\", version {VERSION}");
             return Err(bad("the manifest", &found));
         }
         let origin = match object.some_text("origin")?.as_str() {
             "hyper-v" => Origin::HyperV,
             "hand-made" => Origin::HandMade,
-            _ => return Err(bad(&object.at("origin"), "should be hyper-v or hand-made")),
+            _ => return Err(bad(&object.at("origin"), "expected hyper-v or hand-made")),
         };
         let cases = object.objects("cases", "case", case)?;
-        for (i, one) in cases.iter().enumerate() {
-            if cases[..i].iter().any(|other| other.name.eq_ignore_ascii_case(&one.name)) {
-                return Err(bad(&object.at("cases"), &format!("names {} twice", one.name)));
-            }
-        }
+        verify_unique(&object.at("cases"), cases.iter().map(|case| &case.name))?;
         Ok(Manifest {
             origin,
             windows: printable(&object.some_text("windows")?),
             cases,
             failed_steps: object.objects("errors", "error", failed_step)?,
         })
+    }
+}
+
+/// Verifies that no two names differ only in case.
+fn verify_unique<'a>(place: &str, mut names: impl Iterator<Item = &'a String>) -> Parsed<()> {
+    let mut seen = HashSet::new();
+    match names.find(|name| !seen.insert(name.to_ascii_lowercase())) {
+        Some(name) => Err(bad(place, &format!("names {name} twice"))),
+        None => Ok(()),
     }
 }
 
@@ -231,11 +234,7 @@ fn failed_step(object: &Object) -> Parsed<FailedStep> {
 
 fn case(object: &Object) -> Parsed<CaseEntry> {
     let files = object.objects("files", "file", file)?;
-    for (i, one) in files.iter().enumerate() {
-        if files[..i].iter().any(|other| other.name.eq_ignore_ascii_case(&one.name)) {
-            return Err(bad(&object.at("files"), &format!("names {} twice", one.name)));
-        }
-    }
+    verify_unique(&object.at("files"), files.iter().map(|file| &file.name))?;
     Ok(CaseEntry {
         name: plain(object, "name")?,
         disk: plain(object, "disk")?,
@@ -259,19 +258,17 @@ fn event(object: &Object) -> Parsed<Event> {
 fn answer(object: &Object) -> Parsed<Answer> {
     let (offsets, lengths) = (object.numbers("offsets")?, object.numbers("lengths")?);
     if offsets.len() != lengths.len() {
-        return Err(bad(&object.place, "should have as many offsets as lengths"));
+        return Err(bad(&object.place, "expected as many offsets as lengths"));
     }
-    let mut ranges = Vec::with_capacity(offsets.len());
-    for (offset, length) in offsets.into_iter().zip(lengths) {
-        ranges.push(range(object, offset, length)?);
-    }
+    let ranges = offsets.into_iter().zip(lengths);
+    let ranges = ranges.map(|(offset, length)| range(object, offset, length));
     Ok(Answer {
         method: printable(&object.some_text("method")?),
         since: object.some_text("since")?,
         target: object.text("target")?.filter(|text| !text.is_empty()),
         error: object.text("error")?.map(|text| printable(&text)),
         processed: object.number("processed")?.unwrap_or(0),
-        ranges,
+        ranges: ranges.collect::<Parsed<_>>()?,
     })
 }
 
@@ -285,8 +282,8 @@ fn file(object: &Object) -> Parsed<FileEntry> {
     for part in &parts {
         if part.offset < before || part.end() > length {
             let what = format!(
-                "has a part of {} bytes at {:#x}; parts should be sorted, not overlap, and end by the file's \
-                 length, {length:#x}",
+                "expected parts that are sorted, do not overlap and end within the file's {length:#x} bytes, found \
+                 {:#x} bytes at {:#x}",
                 part.length, part.offset
             );
             return Err(bad(&object.place, &what));
@@ -299,12 +296,12 @@ fn file(object: &Object) -> Parsed<FileEntry> {
 fn range(object: &Object, offset: u64, length: u64) -> Parsed<ByteRange> {
     match offset.checked_add(length) {
         Some(_) => Ok(ByteRange { offset, length }),
-        None => Err(bad(&object.place, "has a range that ends beyond 2^64")),
+        None => Err(bad(&object.place, "expected ranges that end below 2^64")),
     }
 }
 
-/// A name that is one component of a path on every operating system: nothing that climbs, is
-/// absolute, names a device or a stream.
+/// Returns a name that is a single path component on every operating system: not `..`, absolute,
+/// a device or a stream.
 fn plain(object: &Object, name: &str) -> Parsed<String> {
     let text = object.some_text(name)?;
     let bad_char = |c: char| c.is_control() || "/\\:*?\"<>|".contains(c);
@@ -314,7 +311,7 @@ fn plain(object: &Object, name: &str) -> Parsed<String> {
         || text.ends_with(['.', ' '])
         || is_device(&text)
     {
-        let what = format!("should be a plain file name and is \"{}\"", text.escape_debug());
+        let what = format!("expected a plain file name, found \"{}\"", text.escape_debug());
         return Err(bad(&object.at(name), &what));
     }
     Ok(text)

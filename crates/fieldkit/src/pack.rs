@@ -1,5 +1,5 @@
-//! The files of a case as the host had them: each a few parts of it, put back at their places.
-//! Parts that were not packed cannot be read: a hole is an error, never zeros.
+//! Presents the packed parts of files at their original offsets. Reading what was not packed is
+//! an error and never yields zeros.
 
 use super::manifest::FileEntry;
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use vhdx_rct::ByteRange;
 use vhdx_rct::source::{FileSource, Source, Storage};
 
-/// A file of which some parts were kept.
+/// A file of which some parts were packed.
 pub(crate) struct Packed {
     length: u64,
     /// Each part, and where it begins in the pack.
@@ -23,11 +23,10 @@ impl Packed {
     fn open(directory: &Path, entry: &FileEntry) -> Result<Self> {
         let path = directory.join(&entry.stored);
         let failed = |what, cause| Error::io(&path, what, cause);
-        // A link would lead out of the sample.
-        let metadata = path.symlink_metadata().map_err(|e| failed("cannot be looked at", e))?;
+        // A link could lead out of the sample.
+        let metadata = path.symlink_metadata().map_err(|e| failed("cannot be examined", e))?;
         if !metadata.is_file() {
-            let message =
-                "a packed file of a sample should be a regular file, not a link or directory";
+            let message = "expected a regular file, not a link or directory";
             return Err(Error::invalid(&path, message));
         }
         let pack = FileSource::open(&path).map_err(|e| failed("cannot be opened", e))?;
@@ -42,7 +41,7 @@ impl Packed {
         let parts: Vec<_> = parts.collect();
         if at != stored {
             let message = format!(
-                "the manifest's parts have {at} bytes and the pack has {stored}: it was cut short or exchanged"
+                "expected the {at} bytes of the manifest's parts, found {stored}: it was cut short or replaced"
             );
             return Err(Error::invalid(&path, message));
         }
@@ -102,7 +101,7 @@ impl CaseStorage {
         Ok(file.clone())
     }
 
-    /// The parts of a file that were packed.
+    /// Returns the packed parts of a file.
     pub fn parts(&self, path: &Path) -> impl Iterator<Item = ByteRange> {
         self.files.get(path).into_iter().flat_map(|file| file.parts.iter().map(|(part, _)| *part))
     }

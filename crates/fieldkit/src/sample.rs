@@ -1,4 +1,4 @@
-//! A sample on disk: its manifest, and for each case the files as the host had them.
+//! Opens a sample: its manifest, and for each case the files as the host had them.
 
 use crate::compare::minus;
 use crate::error::{Error, Result};
@@ -9,12 +9,12 @@ use std::sync::Arc;
 use vhdx_rct::source::{FileSource, Source, Storage};
 use vhdx_rct::{ByteRange, Disk, OpenOptions};
 
-/// Samples that are looked for in a directory.
+/// The maximum number of samples in a directory.
 const MAX_SAMPLES: usize = 1024;
 
 const MANIFEST: &str = "manifest.json";
 
-/// A sample, open.
+/// An open sample.
 pub struct Sample {
     directory: PathBuf,
     manifest: Manifest,
@@ -29,7 +29,7 @@ pub struct Case {
 }
 
 impl Sample {
-    /// The directorys of samples: this one, or those in it that have a `manifest.json`, by name.
+    /// Finds samples: the directory itself, or its subdirectories with a `manifest.json`, by name.
     ///
     /// # Errors
     /// Fails if the directory cannot be listed.
@@ -76,7 +76,7 @@ impl Sample {
         Ok(Sample { directory: directory.to_owned(), manifest, cases })
     }
 
-    /// Its directory.
+    /// Returns its directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -94,7 +94,7 @@ impl Sample {
         &self.manifest.windows
     }
 
-    /// The steps that failed on the host, a sentence each.
+    /// Returns the steps that failed on the host, a sentence each.
     pub fn failed_steps(&self) -> impl Iterator<Item = &str> {
         self.manifest.failed_steps.iter().map(|step| step.text.as_str())
     }
@@ -104,7 +104,7 @@ impl Sample {
         !self.manifest.failed_steps.iter().any(|step| step.is_packing)
     }
 
-    /// Its cases, in the order in which they were made.
+    /// Returns its cases, in the order in which they were made.
     #[must_use]
     pub fn cases(&self) -> &[Case] {
         &self.cases
@@ -129,26 +129,26 @@ impl Case {
         Ok(case)
     }
 
-    /// Its name, which is its directory's.
+    /// Returns its name, which is also that of its directory.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.entry.name
     }
 
-    /// The disk that the host was asked about: a path for [`storage`](Self::storage).
+    /// Returns the path of the queried disk in [`storage`](Self::storage).
     #[must_use]
     pub fn disk(&self) -> PathBuf {
         self.directory.join(&self.entry.disk)
     }
 
-    /// The files as the host had them, beside one another. Reading what was not packed is an
+    /// Returns the files as the host had them, in one directory. Reading what was not packed is an
     /// error.
     #[must_use]
     pub fn storage(&self) -> Arc<dyn Storage> {
         self.storage.clone()
     }
 
-    /// The packed files with their names on the host.
+    /// Returns the packed files with their names on the host.
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, PathBuf)> {
         self.entry.files.iter().map(|file| (file.name.as_str(), self.directory.join(&file.name)))
     }
@@ -157,8 +157,8 @@ impl Case {
         self.storage.file(path)
     }
 
-    /// The options with which a disk or set of the case is opened: nothing but its files, and
-    /// tables that may lag, as that is a fact by itself.
+    /// Returns options that open only files of the case. Tables may lag, since that is a fact of
+    /// its own.
     pub(crate) fn options(&self) -> OpenOptions {
         let mut options = OpenOptions::new();
         options.storage(self.storage()).confine_to(&self.directory).allow_unclean(true);
@@ -190,14 +190,14 @@ impl Case {
         Err(Error::invalid(path, message))
     }
 
-    /// The disk's content is private, and no query here needs it.
+    /// Verifies that no content of the disk is packed: it is private, and no query needs it.
     fn verify_no_payload(&self, path: &Path) -> Result<()> {
         let parts: Vec<ByteRange> = self.storage.parts(path).collect();
         let metadata = self.open_disk(path)?.metadata_parts(0)?;
         let Some(other) = minus(&parts, &metadata).first().copied() else { return Ok(()) };
         let message = format!(
             "expected its packed parts to hold metadata only, found {} bytes at {:#x} that may be of a payload \
-             block; pack it anew",
+             block; pack it again",
             other.length, other.offset
         );
         Err(Error::invalid(path, message))

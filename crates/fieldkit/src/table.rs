@@ -1,6 +1,6 @@
-//! What an `.rct` file shows of the facts by itself, and beside the ids that the host reported.
+//! Compares an `.rct` file with the facts, and with the ids that the host reported.
 
-use crate::ledger::Entries;
+use crate::evidence::Recorder;
 use crate::manifest::CaseEntry;
 use crate::probe::rct::{HeaderCopy, Probe};
 use vhdx_rct::RctId;
@@ -16,77 +16,64 @@ pub(crate) struct Tracked<'a> {
     pub case: &'a CaseEntry,
 }
 
-pub(crate) fn judge(found: &Probe, tracked: &Tracked, book: &mut Entries) {
+pub(crate) fn check(found: &Probe, tracked: &Tracked, recorder: &mut Recorder) {
     let pages = format!("it has {} bytes", found.length);
-    book.hold("pages", found.length.is_multiple_of(PAGE) && found.length > 0, pages);
+    recorder.decide("pages", found.length.is_multiple_of(PAGE) && found.length > 0, pages);
     if found.first_page_zero {
-        book.confirm("first-page", "its first page is all zero".into());
+        recorder.confirm("first-page", "its first page is all zero");
     }
     if found.headers.len() < 2 {
-        let text = "it ends before two header copies do".into();
-        return book.contradict("header-places", text);
+        return recorder.contradict("header-places", "it ends before the second header copy ends");
     }
-    checksums(found, tracked, book);
-    signatures(found, book);
+    checksums(found, tracked, recorder);
+    signatures(found, recorder);
     let Some(current) = found.current() else { return };
     let Some(header) = &current.parsed else { return };
-    size(current, tracked, book);
-    history(header, book);
+    size(current, tracked, recorder);
+    history(header, recorder);
     if tracked.is_asked && tracked.closed_cleanly {
-        ids(found, current, tracked, book);
+        ids(found, current, tracked, recorder);
     }
-    offset_table(found, tracked, book);
-    sequence_pages(found, book);
+    offset_table(found, tracked, recorder);
+    sequence_pages(found, recorder);
 }
 
 /// Checks that header copies lie at the expected offsets, regardless of their checksums.
-fn checksums(found: &Probe, tracked: &Tracked, book: &mut Entries) {
+fn checksums(found: &Probe, tracked: &Tracked, recorder: &mut Recorder) {
     let plausible =
         |copy: &&HeaderCopy| copy.units == units(tracked.disk_size) && !copy.id.branch.is_nil();
     let seen: Vec<&HeaderCopy> = found.headers.iter().filter(plausible).collect();
     let places: Vec<String> = seen.iter().map(|copy| format!("{:#x}", copy.offset)).collect();
-    if seen.is_empty() {
-        let text = format!(
-            "neither place holds a number of units for {} bytes and a branch",
-            tracked.disk_size
-        );
-        book.contradict("header-places", text);
-    } else {
-        let text = format!("copies with the disk's size in units lie at {}", places.join(" and "));
-        book.confirm("header-places", text);
-    }
+    let text = match places[..] {
+        [] => format!("neither place has a branch and the units of {} bytes", tracked.disk_size),
+        _ => format!("copies with the disk's size in units lie at {}", places.join(" and ")),
+    };
+    recorder.decide("header-places", !seen.is_empty(), text);
     for copy in seen {
+        let (fact, at) = ("header-checksum", copy.offset);
         match copy.checksum {
-            Some(sum) => {
-                let text = format!("the copy at {:#x} has its {sum}", copy.offset);
-                book.confirm("header-checksum", text);
-            }
-            // One torn copy is what the other one is for.
+            Some(sum) => recorder.confirm(fact, format!("the copy at {at:#x} matches {sum}")),
+            // The other copy exists for the case that one is torn.
             None if found.headers.iter().any(|other| other.checksum.is_some()) => {
-                let text =
-                    format!("none holds on the copy at {:#x}, and one on the other", copy.offset);
-                book.remark("header-checksum", text);
+                recorder
+                    .remark(fact, format!("the copy at {at:#x} matches none, the other one does"));
             }
-            None => {
-                let text = format!("none of them holds on the copy at {:#x}", copy.offset);
-                book.contradict("header-checksum", text);
-            }
+            None => recorder.contradict(fact, format!("the copy at {at:#x} matches none of them")),
         }
     }
 }
 
-fn signatures(found: &Probe, book: &mut Entries) {
+fn signatures(found: &Probe, recorder: &mut Recorder) {
     let valid: Vec<&HeaderCopy> =
         found.headers.iter().filter(|copy| copy.parsed.is_some()).collect();
     for copy in &valid {
         let count = copy.branch_count;
-        book.confirm("header-branches", format!("the copy at {:#x} counts {count}", copy.offset));
+        recorder
+            .confirm("header-branches", format!("the copy at {:#x} counts {count}", copy.offset));
+        let text = format!("it is {} at {:#x}", copy.new_id, copy.offset);
         match copy.new_id {
-            0 => book.remark("header-new-id", format!("it is 0 at {:#x}", copy.offset)),
-            1 => book.confirm("header-new-id", format!("it is 1 at {:#x}", copy.offset)),
-            other => {
-                book.contradict("header-new-id", format!("it is {other} at {:#x}", copy.offset))
-            }
+            0 => recorder.remark("header-new-id", text),
+            new_id => recorder.decide("header-new-id", new_id == 1, text),
         }
     }
     for copy in found.headers.iter().filter(|copy| copy.checksum.is_some() && copy.parsed.is_none())
@@ -95,18 +82,22 @@ fn signatures(found: &Probe, book: &mut Entries) {
             "the copy at {:#x} matches its checksum and counts {}",
             copy.offset, copy.branch_count
         );
-        book.contradict("header-branches", text);
+        recorder.contradict("header-branches", text);
     }
     if let [first, rest @ ..] = &valid[..] {
         let same =
             first.signature != 0 && rest.iter().all(|copy| copy.signature == first.signature);
         let seen: Vec<String> =
             valid.iter().map(|copy| format!("{:#010x}", copy.signature)).collect();
-        book.hold("header-signature", same, format!("valid copies begin {}", seen.join(" and ")));
+        recorder.decide(
+            "header-signature",
+            same,
+            format!("valid copies begin {}", seen.join(" and ")),
+        );
     }
 }
 
-fn size(current: &HeaderCopy, tracked: &Tracked, book: &mut Entries) {
+fn size(current: &HeaderCopy, tracked: &Tracked, recorder: &mut Recorder) {
     let size = tracked.disk_size;
     let text = format!(
         "{} units of {UNIT} bytes; a disk of {size} bytes has {}",
@@ -114,11 +105,11 @@ fn size(current: &HeaderCopy, tracked: &Tracked, book: &mut Entries) {
         units(size)
     );
     for fact in ["header-units", "unit-size"] {
-        book.hold(fact, current.units == units(size), text.clone());
+        recorder.decide(fact, current.units == units(size), text.clone());
     }
 }
 
-fn history(header: &TableHeader, book: &mut Entries) {
+fn history(header: &TableHeader, recorder: &mut Recorder) {
     let (Some(first), Some(last)) = (header.branches.first(), header.branches.last()) else {
         return;
     };
@@ -129,10 +120,10 @@ fn history(header: &TableHeader, book: &mut Entries) {
             "the last of {count} branches is {}, the current one {}",
             last.id, header.current.branch
         );
-        book.hold("branch-size", ends_here, text);
+        recorder.decide("branch-size", ends_here, text);
     } else {
-        let text = "one branch, the current one: that entries have 24 bytes shows with two".into();
-        book.remark("branch-size", text);
+        let text = "one branch, the current one: only two would show that entries have 24 bytes";
+        recorder.remark("branch-size", text);
     }
     let ascending = header.branches.is_sorted_by_key(|branch| branch.first);
     let text = format!(
@@ -140,46 +131,50 @@ fn history(header: &TableHeader, book: &mut Entries) {
         first.first, last.first, header.current.number
     );
     if count > 1 || last.first > header.current.number {
-        book.hold("branch-fields", ascending && last.first <= header.current.number, text.clone());
+        recorder.decide(
+            "branch-fields",
+            ascending && last.first <= header.current.number,
+            text.clone(),
+        );
     } else {
-        book.remark("branch-fields", text.clone());
+        recorder.remark("branch-fields", text.clone());
     }
     // One branch that begins at 0 fits nearly any reading.
     match header.is_consistent() {
-        true if count == 1 => book.remark("consistent-history", text),
-        is_consistent => book.hold("consistent-history", is_consistent, text),
+        true if count == 1 => recorder.remark("consistent-history", text),
+        is_consistent => recorder.decide("consistent-history", is_consistent, text),
     }
 }
 
-/// The newest id by the header, and the newest that the host reported.
-fn ids(found: &Probe, current: &HeaderCopy, tracked: &Tracked, book: &mut Entries) {
-    let told =
+/// Compares the header's id with the newest one that the host reported.
+fn ids(found: &Probe, current: &HeaderCopy, tracked: &Tracked, recorder: &mut Recorder) {
+    let newest =
         tracked.case.events.iter().rev().find_map(|event| event.id.as_ref()?.parse::<RctId>().ok());
-    let Some(told) = told else { return };
-    let text = format!("the header's id is {}, the host's newest {told}", current.id);
-    book.hold("header-branch", current.id.branch == told.branch, text.clone());
-    book.hold("header-number", current.id.number == told.number, text);
+    let Some(newest) = newest else { return };
+    let text = format!("the header's id is {}, the host's newest {newest}", current.id);
+    recorder.decide("header-branch", current.id.branch == newest.branch, text.clone());
+    recorder.decide("header-number", current.id.number == newest.number, text);
     let other =
         found.headers.iter().find(|copy| copy.parsed.is_some() && copy.offset != current.offset);
     match other {
         Some(other) if other.counter != current.counter && other.id != current.id => {
             let text = format!(
-                "counter {} goes with {}, counter {} with {}, and the host's newest is {told}",
+                "counter {} goes with {}, counter {} with {}, and the host's newest is {newest}",
                 current.counter, current.id, other.counter, other.id
             );
-            book.hold("header-counter", current.id == told, text);
+            recorder.decide("header-counter", current.id == newest, text);
         }
         _ => {
             let text = "both valid copies have the same id, or one copy is valid";
-            book.remark("header-counter", text.into());
+            recorder.remark("header-counter", text);
         }
     }
 }
 
-fn offset_table(found: &Probe, tracked: &Tracked, book: &mut Entries) {
+fn offset_table(found: &Probe, tracked: &Tracked, recorder: &mut Recorder) {
     let (pages, signed) = (found.pages, found.signed);
     let text = format!("{signed} of {pages} pages from 0x9000 on are signed \"offp\"");
-    book.hold("offset-table", signed > 0, text.clone());
+    recorder.decide("offset-table", signed > 0, text.clone());
     let length = (9 + pages) * PAGE;
     let text = format!(
         "{text}, the page after them is {}; a disk of {} bytes, {pages} offset and {} sequence pages, and the \
@@ -189,30 +184,30 @@ fn offset_table(found: &Probe, tracked: &Tracked, book: &mut Entries) {
         found.detailed,
         found.length
     );
-    book.hold("offset-pages", signed == pages && !found.more && found.length >= length, text);
+    recorder.decide("offset-pages", signed == pages && !found.more && found.length >= length, text);
     if signed > 0 {
         let text = format!(
             "of {signed} signed pages {} match their checksum and {} have their index",
             found.checked, found.indexed
         );
-        book.hold("offset-page", found.checked >= signed && found.indexed >= signed, text);
+        recorder.decide("offset-page", found.checked >= signed && found.indexed >= signed, text);
     }
     // Writes carry the number after that of the id.
     let most = found.current().map_or(0, |copy| copy.id.number).saturating_add(1);
     if found.uniform > 0 && found.greatest > most {
         let text = format!("an entry is {}, and numbers should go up to {most}", found.greatest);
-        book.contradict("entry-uniform", text);
+        recorder.contradict("entry-uniform", text);
     }
     if found.detailed > 0 {
         let text = format!(
             "{} of {} negative entries name a page outside the file, or one twice",
             found.misplaced, found.detailed
         );
-        book.hold("entry-detailed", found.misplaced == 0, text);
+        recorder.decide("entry-detailed", found.misplaced == 0, text);
     }
 }
 
-fn sequence_pages(found: &Probe, book: &mut Entries) {
+fn sequence_pages(found: &Probe, recorder: &mut Recorder) {
     let pages = found.detailed - found.misplaced;
     if pages == 0 {
         return;
@@ -220,8 +215,10 @@ fn sequence_pages(found: &Probe, book: &mut Entries) {
     match found.sequence_checksum {
         Some(sum) => {
             let text = format!("of {pages} pages {} have no {sum}", found.sequence_failures);
-            book.hold("sequence-header", found.sequence_failures == 0, text);
+            recorder.decide("sequence-header", found.sequence_failures == 0, text);
         }
-        None => book.contradict("sequence-header", format!("none of them holds on {pages} pages")),
+        None => {
+            recorder.contradict("sequence-header", format!("none of them holds on {pages} pages"))
+        }
     }
 }

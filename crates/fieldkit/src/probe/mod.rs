@@ -1,4 +1,4 @@
-//! What the files show of each fact, read as they are stored.
+//! Reads the files as they are stored, without trusting any fact.
 
 pub(crate) mod rct;
 pub(crate) mod vhds;

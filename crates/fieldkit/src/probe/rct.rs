@@ -1,4 +1,4 @@
-//! What an `.rct` file shows of each fact, without trusting any of them.
+//! Reads an `.rct` file without trusting any of the facts.
 
 use crate::error::Result;
 use crate::pack::PackedFile;
@@ -10,7 +10,7 @@ use vhdx_rct::rct::{Checksum, TableHeader};
 /// The bytes of a page.
 const PAGE_BYTES: usize = PAGE as usize;
 
-/// One header copy as it stands.
+/// One header copy as stored.
 #[derive(Debug, Clone)]
 pub(crate) struct HeaderCopy {
     pub offset: u64,
@@ -26,7 +26,7 @@ pub(crate) struct HeaderCopy {
     pub parsed: Option<TableHeader>,
 }
 
-/// A table as it stands. Numbers of pages and entries are counts.
+/// A table as stored. Numbers of pages and entries are counts.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Probe {
     pub length: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Probe {
     pub headers: Vec<HeaderCopy>,
     /// Offset pages that the header's units call for.
     pub pages: u64,
-    /// How many of them are signed, match their checksum, and have their index.
+    /// The number of those that are signed, match their checksum, and have their index.
     pub signed: u64,
     pub checked: u64,
     pub indexed: u64,
@@ -51,7 +51,7 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    /// The copy that a reader takes.
+    /// Returns the copy that a reader uses.
     pub fn current(&self) -> Option<&HeaderCopy> {
         let valid = self.headers.iter().filter(|copy| copy.parsed.is_some());
         valid.reduce(|a, b| if b.counter > a.counter { b } else { a })

@@ -1,10 +1,10 @@
-//! What a `.vhds` file shows of each fact, without trusting any of them.
+//! Reads a `.vhds` file without trusting any of the facts.
 
 use crate::error::Result;
 use crate::pack::PackedFile;
 use vhdx_rct::vhd_set::raw::{self, *};
 
-/// One header copy as it stands.
+/// One header copy as stored.
 #[derive(Debug, Clone)]
 pub(crate) struct HeaderCopy {
     pub offset: u64,
@@ -14,7 +14,7 @@ pub(crate) struct HeaderCopy {
     pub version: u32,
 }
 
-/// A set as it stands.
+/// A set as stored.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Probe {
     pub signed: bool,

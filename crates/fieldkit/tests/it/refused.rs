@@ -62,8 +62,8 @@ fn rejects_names_outside_the_sample() {
         r"\\server\share",
     ];
     for name in names {
-        let stored = error_of(|_, case| case.files[0].stored = name.replace('\0', "\\u0000"));
-        let asked = error_of(|_, case| case.disk = name.replace('\0', "\\u0000"));
+        let stored = error_of(|_, case| case.files[0].stored = name.into());
+        let asked = error_of(|_, case| case.disk = name.into());
         for error in [stored, asked] {
             assert!(matches!(error, Error::Invalid { .. }), "{name:?}: {error}");
             let text = error.to_string();
@@ -80,14 +80,14 @@ fn rejects_parts_that_overlap_or_lie_outside() {
     let overlap = error_of(|_, case| case.files[0].parts[1].0 -= 4096);
     assert!(overlap.to_string().contains("not overlap"), "{overlap}");
     let outside = error_of(|_, case| case.files[0].length = 2 << 20);
-    assert!(outside.to_string().contains("end by the file's length"), "{outside}");
+    assert!(outside.to_string().contains("end within the file's"), "{outside}");
     let beyond = error_of(|_, case| case.files[0].parts.push((u64::MAX, 2)));
-    assert!(beyond.to_string().contains("beyond 2^64"), "{beyond}");
+    assert!(beyond.to_string().contains("below 2^64"), "{beyond}");
     let short = error_of(|folder, case| {
         let path = folder.join("case").join(&case.files[0].stored);
         fs::OpenOptions::new().write(true).open(path).unwrap().set_len(4096).unwrap();
     });
-    assert!(short.to_string().contains("cut short or exchanged"), "{short}");
+    assert!(short.to_string().contains("cut short or replaced"), "{short}");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn rejects_duplicate_names_and_oversized_texts() {
     });
     assert!(file.to_string().contains("names disk.vhdx twice"), "{file}");
     let long = error_of(|_, case| case.files[0].name = "x".repeat(5000));
-    assert!(long.to_string().contains("text of at most 4 KB"), "{long}");
+    assert!(long.to_string().contains("text of at most 4 KiB"), "{long}");
     let folder = tempfile::tempdir().unwrap();
     let case = case(folder.path());
     write_manifest(folder.path(), &[case.clone(), case]).unwrap();
@@ -161,7 +161,7 @@ fn rejects_payload_in_a_sample() {
     case.pack_parts("disk.vhdx", &full, &[(0, place.file_length)]).unwrap();
     write_manifest(folder.path(), &[case]).unwrap();
     let text = fieldkit::check(folder.path()).unwrap_err().to_string();
-    assert!(text.contains("payload block") && text.contains("pack it anew"), "{text}");
+    assert!(text.contains("payload block") && text.contains("pack it again"), "{text}");
 }
 
 #[test]
@@ -198,20 +198,20 @@ fn edited(from: &str, to: &str) -> Error {
 #[test]
 fn rejects_malformed_manifests() {
     let cases = [
-        ("\"version\": 1", "\"version\": 2", "version 1"),
+        ("\"version\":1", "\"version\":2", "version 1"),
         ("field sample", "other", "format"),
         ("\"hand-made\"", "\"elsewhere\"", "the manifest.origin"),
-        ("\"sector\": 512, ", "", "lacks its member sector"),
-        ("\"sector\": 512", "\"sector\": 512, \"sectors\": 1", "not known: sectors"),
-        ("\"sector\": 512", "\"sector\": -1", "the manifest.cases[0].sector"),
-        ("\"sector\": 512", "\"sector\": 1e99", "the manifest.cases[0].sector"),
-        ("\"events\": []", "\"events\": {}", "the manifest.cases[0].events should be a list"),
+        ("\"sector\":512,", "", "missing member sector"),
+        ("\"sector\":512", "\"sector\":512,\"sectors\":1", "unknown member sectors"),
+        ("\"sector\":512", "\"sector\":-1", "the manifest.cases[0].sector"),
+        ("\"sector\":512", "\"sector\":1e99", "the manifest.cases[0].sector"),
+        ("\"events\":[]", "\"events\":{}", "the manifest.cases[0].events: expected a list"),
         (
-            "\"answers\": []",
-            "\"answers\": [7]",
-            "the manifest.cases[0].answers[0] should be an object",
+            "\"answers\":[]",
+            "\"answers\":[7]",
+            "the manifest.cases[0].answers[0]: expected an object",
         ),
-        ("\"version\": 1", "\"version\": ", "not valid JSON"),
+        ("\"version\":1", "\"version\":", "not valid JSON"),
     ];
     for (from, to, expected) in cases {
         let error = edited(from, to);
@@ -219,13 +219,13 @@ fn rejects_malformed_manifests() {
         assert!(message.contains(expected), "{to}: {error}");
         assert!(path.ends_with("manifest.json"), "{to}: {error}");
     }
-    let many = format!("\"events\": [{}]", vec!["0"; 2000].join(","));
-    assert!(edited("\"events\": []", &many).to_string().contains("at most"));
-    let deep = format!("\"events\": {}{}", "[".repeat(5000), "]".repeat(5000));
-    assert!(edited("\"events\": []", &deep).to_string().contains("not valid JSON"));
-    let uneven = r#""answers": [{"method": "m", "since": "s", "target": "", "error": null, "processed": 0,
+    let many = format!("\"events\":[{}]", vec!["0"; 2000].join(","));
+    assert!(edited("\"events\":[]", &many).to_string().contains("at most"));
+    let deep = format!("\"events\":{}{}", "[".repeat(5000), "]".repeat(5000));
+    assert!(edited("\"events\":[]", &deep).to_string().contains("not valid JSON"));
+    let uneven = r#""answers":[{"method": "m", "since": "s", "target": "", "error": null, "processed": 0,
                     "offsets": [1], "lengths": []}]"#;
-    assert!(edited("\"answers\": []", uneven).to_string().contains("as many offsets as lengths"));
+    assert!(edited("\"answers\":[]", uneven).to_string().contains("as many offsets as lengths"));
 }
 
 #[test]
