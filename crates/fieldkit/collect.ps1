@@ -1,10 +1,10 @@
 <#
-Makes small virtual disks on this Hyper-V host, has Windows track their changes, asks Windows what
-changed, and packs the metadata of the files with Windows' answers: a sample by which vhdx-rct's
-reading of .rct and .vhds files can be confirmed or contradicted. See README.md beside this script.
+Creates small virtual disks on this Hyper-V host, turns on change tracking, queries Windows for the
+changes, and packs the metadata of the files with the answers. Such a sample confirms or contradicts
+how vhdx-rct reads .rct and .vhds files. See README.md in this directory.
 
 Windows PowerShell 5.1 or later, 64 bit, as administrator, on a local NTFS volume with a drive letter.
--DryRun lists what would be done, and touches nothing.
+-DryRun lists what would be done and changes nothing.
 #>
 param(
     [string]$Output = "$env:SystemDrive\rct-sample-$(Get-Date -Format yyyyMMdd-HHmmss)",
@@ -14,10 +14,10 @@ param(
 Set-StrictMode -Version 1
 $ErrorActionPreference = 'Stop'
 
-# What there is to do: a name, what it settles, the disk's size and its logical sector.
+# The scenarios: a name, the disk's size, its logical sector size, and what the scenario shows.
 $scenarios = @(
     @{ Name = 'small-512'; Size = 100MB; Sector = 512; What = 'units, pages, whole and partial chunks' }
-    @{ Name = 'small-4096'; Size = 100MB; Sector = 4096; What = 'the same with 4 KB sectors' }
+    @{ Name = 'small-4096'; Size = 100MB; Sector = 4096; What = 'the same with 4 KiB sectors' }
     @{ Name = 'size-15.95'; Size = 16333MB; Sector = 512; What = 'where a second offset page begins' }
     @{ Name = 'size-127.5'; Size = 130560MB; Sector = 512; What = 'the number of units and pages' }
     @{ Name = 'child'; Size = 100MB; Sector = 512; What = 'ids of a parent in a child, and a merge' }
@@ -25,17 +25,17 @@ $scenarios = @(
     @{ Name = 'unclean'; Size = 100MB; Sector = 512; What = 'files of a disk in use, from a shadow copy' }
     @{ Name = 'vm'; Size = 100MB; Sector = 512; What = 'reference points of a VM that never runs' }
 )
-# With powershell -File, a list arrives as one text.
+# powershell -File passes a list as one string.
 $Only = @($Only | ForEach-Object { $_ -split ',' } | Where-Object { $_ })
 $unknown = @($Only | Where-Object { $scenarios.Name -notcontains $_ })
 if ($unknown) { throw "There is no scenario $($unknown -join ', '); there are $($scenarios.Name -join ', ')." }
 if ($Only) { $scenarios = @($scenarios | Where-Object { $Only -contains $_.Name }) }
 if ($DryRun) {
-    "Would make the folder $Output, and in it:"
+    "Would create the directory $Output, and in it:"
     foreach ($s in $scenarios) { '  {0,-11} a disk of {1:n0} MB, dynamic: {2}' -f $s.Name, ($s.Size / 1MB), $s.What }
     'Would attach these disks without drive letters, write patterns to them, and detach them.'
-    'The scenario "unclean" makes one shadow copy of that volume, "vm" one VM; both are deleted again.'
-    "At the end only $Output\sample and $Output\sample.zip would be left. Nothing was touched."
+    'The scenario "unclean" creates one shadow copy of that volume, "vm" one VM; both are deleted again.'
+    "At the end only $Output\sample and $Output\sample.zip would remain. Nothing was changed."
     return
 }
 
@@ -44,9 +44,9 @@ if (-not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
 if (-not [Environment]::Is64BitProcess) { throw 'Please run this in a 64-bit PowerShell.' }
 $Output = $ExecutionContext.SessionState.Path.GetUnresolvedProviderPathFromPSPath($Output)
 if (-not (Get-Command New-VHD -ErrorAction SilentlyContinue)) { throw 'Please enable Hyper-V with its PowerShell module.' }
-if (Test-Path -LiteralPath $Output) { throw "$Output exists; please name a folder that does not." }
+if (Test-Path -LiteralPath $Output) { throw "$Output exists; please name a directory that does not." }
 
-# virtdisk.dll. Structures are laid out by offset, as a 64-bit compiler lays out those of virtdisk.h.
+# virtdisk.dll. The structures have the offsets that a 64-bit compiler gives those of virtdisk.h.
 Add-Type -TypeDefinition @'
 using System;
 using System.Collections.Generic;
@@ -174,7 +174,7 @@ public static class RctSample
         p.Version = 2;
         p.MaximumSize = size;
         p.SectorSizeInBytes = sector;
-        // PowerShell passes an empty text for null.
+        // PowerShell passes an empty string for null.
         if (!String.IsNullOrEmpty(parent)) { p.ParentPath = Marshal.StringToHGlobalUni(parent); p.ParentType = TypeOf(3); }
         IntPtr handle;
         uint code = CreateVirtualDisk(ref type, path, 0, IntPtr.Zero, flags, 0, ref p, IntPtr.Zero, out handle);
@@ -183,7 +183,7 @@ public static class RctSample
         CloseHandle(handle);
     }
 
-    // Version 2 asks for no access mask (0); version 1 for a mask and a depth.
+    // Version 2 takes no access mask (0); version 1 takes a mask and a depth.
     public static IntPtr Open(string path, int version, uint access, int first, bool readOnly)
     {
         StorageType type = TypeOf(DeviceOf(path));
@@ -196,7 +196,7 @@ public static class RctSample
         return handle;
     }
 
-    // VIRTUAL_DISK_ACCESS_GET_INFO, as QueryChangesVirtualDisk asks for; else version 2.
+    // VIRTUAL_DISK_ACCESS_GET_INFO, as QueryChangesVirtualDisk requires; otherwise version 2.
     public static IntPtr OpenForInfo(string path)
     {
         try { return Open(path, 1, 0x80000, 0, false); }
@@ -217,7 +217,7 @@ public static class RctSample
         Check(SetVirtualDiskInformation(handle, ref info), "SetVirtualDiskInformation");
     }
 
-    // GET_VIRTUAL_DISK_INFO_CHANGE_TRACKING_STATE: two BOOLs at 8 and 12, the id's text at 16.
+    // GET_VIRTUAL_DISK_INFO_CHANGE_TRACKING_STATE: two BOOLs at 8 and 12, the id as text at 16.
     public static State GetState(IntPtr handle)
     {
         uint size = 4096, used;
@@ -246,7 +246,7 @@ public static class RctSample
         return found;
     }
 
-    // Without a drive letter (2). Gives the path of the disk, \\.\PhysicalDriveN.
+    // Without a drive letter (2). Returns the path of the disk, \\.\PhysicalDriveN.
     public static string Attach(IntPtr handle)
     {
         Check(AttachVirtualDisk(handle, IntPtr.Zero, 2, 0, IntPtr.Zero, IntPtr.Zero), "AttachVirtualDisk");
@@ -274,7 +274,7 @@ public static class RctSample
         Check(TakeSnapshotVhdSet(handle, ref p, 0), "TakeSnapshotVhdSet");
     }
 
-    // DELETE_SNAPSHOT_VHDSET_FLAG_PERSIST_RCT: the snapshot stays as a reference point.
+    // DELETE_SNAPSHOT_VHDSET_FLAG_PERSIST_RCT: the snapshot remains as a reference point.
     public static void DeleteSnapshot(IntPtr handle, Guid id)
     {
         SnapshotParameters p = new SnapshotParameters();
@@ -283,7 +283,7 @@ public static class RctSample
         Check(DeleteSnapshotVhdSet(handle, ref p, 1), "DeleteSnapshotVhdSet");
     }
 
-    // Writes a pattern to a disk as a whole, past the cache, from memory aligned to 4 KB.
+    // Writes a pattern to a whole disk, bypassing the cache, from memory aligned to 4 KiB.
     public static void Write(string disk, long offset, long length, byte fill)
     {
         IntPtr file = CreateFile(disk, 0xC0000000, 3, IntPtr.Zero, 3, 0xA0000000, IntPtr.Zero);
@@ -310,7 +310,7 @@ public static class RctSample
 }
 '@
 
-# The manifest in the making, and what the scenario that runs has seen so far.
+# The manifest so far, and the events of the running scenario.
 $sample = Join-Path $Output 'sample'
 $work = Join-Path $Output 'work'
 $os = Get-CimInstance -ClassName Win32_OperatingSystem
@@ -321,7 +321,7 @@ $log = [System.Collections.Generic.List[object]]::new()
 $scenario = ''
 $fill = 0
 
-# Runs a step; where it fails, its error becomes part of the sample and the scenario goes on.
+# Runs a step. If it fails, its error becomes part of the sample and the scenario continues.
 function Step([string]$What, [scriptblock]$Do) {
     try { & $Do } catch {
         Write-Warning "${scenario}: ${What}: $_"
@@ -334,7 +334,7 @@ function Step([string]$What, [scriptblock]$Do) {
     }
 }
 
-# Notes what was done, in order.
+# Records an event; the manifest keeps them in order.
 function Note([string]$Kind, $Offset = $null, $Length = $null, $Id = $null, $Newer = $null) {
     # object: event
     $log.Add([ordered]@{
@@ -351,7 +351,7 @@ function With-Handle([IntPtr]$Handle, [scriptblock]$Do) {
     try { & $Do $Handle } finally { [RctSample]::Close($Handle) }
 }
 
-# What Windows says is the newest id, and whether something was written since.
+# Records the newest id that Windows reports, and whether the disk was written to since.
 function Note-State([string]$Path, [string]$Kind = 'state') {
     Step "state of $(Split-Path $Path -Leaf)" {
         $state = With-Handle ([RctSample]::OpenForInfo($Path)) { param($h) [RctSample]::GetState($h) }
@@ -367,16 +367,16 @@ function Track([string]$Path) {
     Note-State $Path 'tracked'
 }
 
-# A stretch of a disk or of a file.
+# A range of a disk or of a file.
 function Part([long]$Offset, [long]$Length) { [pscustomobject]@{ Offset = $Offset; Length = $Length } }
 
-# Writes to these stretches of a disk, and then does more while it is still attached.
+# Writes to these ranges of a disk, and then runs a block while it is still attached.
 function Write-Disk([string]$Path, $Places, [scriptblock]$While = { $null }) {
     Step "write to $(Split-Path $Path -Leaf)" {
         With-Handle ([RctSample]::OpenForChange($Path)) {
             param($h)
             $device = [RctSample]::Attach($h)
-            # A server may bring a new disk up read-only.
+            # Windows Server may attach a new disk read-only.
             if ($device -match 'PhysicalDrive(\d+)$') {
                 try { Set-Disk -Number ([int]$Matches[1]) -IsReadOnly $false } catch { Write-Verbose "$_" }
             }
@@ -391,23 +391,23 @@ function Write-Disk([string]$Path, $Places, [scriptblock]$While = { $null }) {
     }
 }
 
-# Asks Windows for the changes since every id that was seen, in both ways, and packs the files.
+# Queries Windows for the changes since every id that was seen, through both APIs, and packs the files.
 function Save-Case([string]$Stage, [string]$Disk, [long]$Size, [long]$Sector, [string]$From = (Split-Path $Disk), [switch]$NoAnswers) {
     $name = "$scenario-$Stage"
-    $folder = Join-Path $sample $name
-    [void](New-Item -ItemType Directory -Path $folder)
+    $directory = Join-Path $sample $name
+    [void](New-Item -ItemType Directory -Path $directory)
     $answers = [System.Collections.Generic.List[object]]::new()
     $files = [System.Collections.Generic.List[object]]::new()
     $ids = @($log | Where-Object { $_.id } | ForEach-Object { $_.id } | Select-Object -Unique)
     foreach ($id in $ids) {
-        # Without an answer of Windows', what was written can still be looked for.
+        # Without an answer of Windows, the check can still look for what was written.
         if ($NoAnswers) { Add-Answer $answers 'none' $id '' { throw 'not asked' } }
         else {
             Add-Answer $answers 'QueryChangesVirtualDisk' $id '' {
                 $found = With-Handle ([RctSample]::OpenForInfo($Disk)) { param($h) [RctSample]::Query($h, $id, $Size) }
                 @{ Processed = $found.Processed; Offsets = $found.Offsets.ToArray(); Lengths = $found.Lengths.ToArray() }
             }
-            # A set answers from a snapshot to a snapshot too.
+            # A set also answers from one snapshot to another.
             foreach ($target in @('') + @($ids | Where-Object { $Disk -like '*.vhds' -and $_ -ne $id -and $_ -notlike 'rctX*' })) {
                 Add-Answer $answers 'GetVirtualDiskChanges' $id $target {
                     $service = Get-CimInstance -Namespace root/virtualization/v2 -ClassName Msvm_ImageManagementService
@@ -421,7 +421,7 @@ function Save-Case([string]$Stage, [string]$Disk, [long]$Size, [long]$Sector, [s
         }
     }
     foreach ($file in @(Get-ChildItem -LiteralPath $From -File)) {
-        Step "pack $($file.Name)" { $files.Add((Save-File $file.FullName $folder)) }
+        Step "pack $($file.Name)" { $files.Add((Save-File $file.FullName $directory)) }
     }
     # object: case
     $cases.Add([ordered]@{
@@ -438,7 +438,7 @@ function Save-Case([string]$Stage, [string]$Disk, [long]$Size, [long]$Sector, [s
 function Add-Answer($Answers, [string]$Method, [string]$Since, [string]$Target, [scriptblock]$Ask) {
     $problem = $null
     $processed = $null
-    # Lists stay lists in the JSON, be they empty or of one.
+    # Keeps empty lists and lists of one item as arrays in the JSON.
     $offsets = $lengths = [object[]]@()
     try {
         $found = & $Ask
@@ -470,11 +470,11 @@ function Read-At($File, [long]$Offset, [int]$Length) {
     , $bytes
 }
 
-# How many times $By goes into $Number, rounded up.
+# Divides and rounds up.
 function Get-Quotient([long]$Number, [long]$By) { ($Number - 1 - ($Number - 1) % $By) / $By + 1 }
 
-# The parts of a .vhdx file that hold no payload: headers, log, BAT, metadata and sector bitmaps.
-# The same rule as Disk::metadata_parts of the crate, which tests hold against real images.
+# Returns the parts of a .vhdx file without payload: headers, log, BAT, metadata and sector bitmaps.
+# This is the rule of Disk::metadata_parts in the crate, which is tested with real images.
 function Get-Parts($File) {
     $parts = [System.Collections.Generic.List[object]]::new()
     $head = Read-At $File 0 1MB
@@ -486,7 +486,7 @@ function Get-Parts($File) {
     }
     if ($null -eq $current) { throw 'no header was found' }
     $parts.Add((Part ([BitConverter]::ToInt64($head, $current + 72)) ([BitConverter]::ToUInt32($head, $current + 68))))
-    # The region table: 32 bytes an entry, from 16 on; a GUID, the offset, the length.
+    # The region table: entries of 32 bytes from offset 16: a GUID, the offset, the length.
     $regions = @{}
     for ($i = 0; $i -lt [Math]::Min([BitConverter]::ToUInt32($head, 192KB + 8), 2047); $i++) {
         $at = 192KB + 16 + 32 * $i
@@ -498,12 +498,12 @@ function Get-Parts($File) {
     if (-not $bat -or -not $metadata) { throw 'the region table lacks the BAT or the metadata' }
     $parts.Add($metadata)
     $parts.Add($bat)
-    # The metadata table: 32 bytes an entry, from 32 on; a GUID, the item's offset in the region.
+    # The metadata table: entries of 32 bytes from offset 32: a GUID, the item's offset in the region.
     $table = Read-At $File $metadata.Offset $metadata.Length
     $items = @{}
     for ($i = 0; $i -lt [Math]::Min([BitConverter]::ToUInt16($table, 10), 2047); $i++) {
         $at = 32 + 32 * $i
-        # A user's item may have a system item's GUID.
+        # A user item may have the GUID of a system item.
         if ($table[$at + 24] -band 1) { continue }
         $items[[Guid]::new([byte[]]$table[$at..($at + 15)]).ToString()] = [int][BitConverter]::ToUInt32($table, $at + 16)
     }
@@ -512,7 +512,7 @@ function Get-Parts($File) {
     $hasParent = ([BitConverter]::ToUInt32($table, $parameters + 4) -band 2) -ne 0
     $size = [BitConverter]::ToInt64($table, $items['2fa54224-cd1b-4876-b211-5dbed83bf4b8'])
     [long]$sector = [BitConverter]::ToUInt32($table, $items['8141bf1d-a96f-4709-ba47-f233a8faab5f'])
-    # Behind every $ratio payload entries of the BAT stands one for their sector bitmap.
+    # After every $ratio payload entries, the BAT has one for their sector bitmap.
     [long]$ratio = 8388608 * $sector / $blockSize
     $blocks = Get-Quotient $size $blockSize
     $chunks = Get-Quotient $blocks $ratio
@@ -528,7 +528,7 @@ function Get-Parts($File) {
             $parts.Add((Part $place 1MB))
         }
     }
-    # The proof that no payload is packed: no part touches a block that the BAT names.
+    # Ensures that no payload is packed: no part overlaps a block that the BAT refers to.
     foreach ($part in $parts) {
         foreach ($place in $payload) {
             if ($place -lt $part.Offset + $part.Length -and $part.Offset -lt $place + $blockSize) { throw "the part at $($part.Offset) would hold payload" }
@@ -537,13 +537,13 @@ function Get-Parts($File) {
     $parts | Sort-Object -Property Offset
 }
 
-# Packs a file: the parts of a disk one after another as NAME.parts, any other file whole.
-function Save-File([string]$Path, [string]$Folder) {
+# Packs a file: the parts of a disk, concatenated, as NAME.parts; any other file as a whole.
+function Save-File([string]$Path, [string]$Directory) {
     $name = Split-Path $Path -Leaf
     $isDisk = $Path -match '\.a?vhdx$'
     $stored = $name + $(if ($isDisk) { '.parts' } else { '' })
     $list = [System.Collections.Generic.List[object]]::new()
-    # A file that was just closed may be held a little longer.
+    # Another process may still hold a file that was just closed.
     for ($try = 0; ; $try++) {
         try { $file = [IO.File]::Open($Path, 'Open', 'Read', 'ReadWrite'); break } catch {
             if ($try -ge 20) { throw }
@@ -553,7 +553,7 @@ function Save-File([string]$Path, [string]$Folder) {
     try {
         if (-not $isDisk -and $file.Length -gt 64MB) { throw 'the file is larger than 64 MB' }
         $parts = @(if ($isDisk) { Get-Parts $file } else { Part 0 $file.Length })
-        $out = [IO.File]::Create((Join-Path $Folder $stored))
+        $out = [IO.File]::Create((Join-Path $Directory $stored))
         try {
             foreach ($part in $parts) {
                 for ([long]$done = 0; $done -lt $part.Length; $done += 1MB) {
@@ -572,13 +572,13 @@ function Save-File([string]$Path, [string]$Folder) {
             name = $name
             stored = $stored
             length = $file.Length
-            sha256 = (Get-FileHash -Algorithm SHA256 -LiteralPath (Join-Path $Folder $stored)).Hash.ToLower()
+            sha256 = (Get-FileHash -Algorithm SHA256 -LiteralPath (Join-Path $Directory $stored)).Hash.ToLower()
             parts = @($list.ToArray())
         }
     } finally { $file.Dispose() }
 }
 
-# A job of Windows' management: waits for it, at most five minutes.
+# Waits for a management job, at most five minutes.
 function Complete-Job($Result) {
     if ($Result.ReturnValue -eq 0) { return }
     if ($Result.ReturnValue -ne 4096) { throw "returned $($Result.ReturnValue)" }
@@ -590,7 +590,7 @@ function Complete-Job($Result) {
     if ($job.JobState -ne 7) { throw "its job ended in state $($job.JobState): $($job.ErrorDescription)" }
 }
 
-# Seals an id as a backup program does: Windows makes a reference point of the VM.
+# Creates an id as a backup program does: Windows creates a reference point of the VM.
 function New-ReferencePoint($Vm, [string]$Disk) {
     $space = 'root/virtualization/v2'
     $system = Get-CimInstance -Namespace $space -ClassName Msvm_ComputerSystem -Filter "Name='$($Vm.Id)'"
@@ -599,7 +599,7 @@ function New-ReferencePoint($Vm, [string]$Disk) {
     $serializer = [Microsoft.Management.Infrastructure.Serialization.CimSerializer]::Create()
     $bytes = $serializer.Serialize($settings, [Microsoft.Management.Infrastructure.Serialization.InstanceSerializationOptions]::None)
     $service = Get-CimInstance -Namespace $space -ClassName Msvm_VirtualSystemReferencePointService
-    # The documentation gives 1 for "based on RCT" in one place and 2 in another.
+    # The documentation has 1 for "based on RCT" in one place and 2 in another.
     foreach ($type in 1, 2) {
         $made = Step "reference point of type $type" {
             $in = @{ AffectedSystem = $system; ReferencePointSettings = [Text.Encoding]::Unicode.GetString($bytes); ReferencePointType = [uint16]$type }
@@ -608,22 +608,22 @@ function New-ReferencePoint($Vm, [string]$Disk) {
         }
         if ($made) { break }
     }
-    # Windows makes a checkpoint for it, which it merges away afterwards.
+    # Windows creates a checkpoint for it and merges that afterwards.
     for ($i = 0; $i -lt 60 -and (Get-VMHardDiskDrive -VM $Vm).Path -ne $Disk; $i++) { Start-Sleep -Seconds 1 }
     foreach ($point in @(Get-CimInstance -Namespace $space -ClassName Msvm_VirtualSystemReferencePoint | Where-Object { $_.VirtualSystemIdentifier -eq "$($Vm.Id)" })) {
         foreach ($id in @($point.ResilientChangeTrackingIdentifiers)) { if ($id) { Note 'id' -Id $id } }
     }
 }
 
-# What is written first: inside a unit, over units' borders, at the disk's end. And later: some
-# units, and a whole chunk of 1021 units of 16 KB. And last.
+# The first writes: within a unit, across unit boundaries, at the end of the disk. The later ones:
+# some units, and a whole chunk of 1021 units of 16 KiB. The last one.
 function Get-Places([long]$Size) { (Part 64KB 4KB), (Part (1MB - 4KB) 8KB), (Part 5MB 100KB), (Part ($Size - 4KB) 4KB) }
 $later = (Part 2MB 64KB), (Part 33456128 16728064)
 $last = @(Part 8MB 16KB)
 
-# A disk of this size and sector: as just tracked, after writes, and after more of them.
-function Invoke-Disk($S, [string]$Folder) {
-    $disk = Join-Path $Folder 'disk.vhdx'
+# A disk of this size and sector size: newly tracked, after writes, and after more writes.
+function Invoke-Disk($S, [string]$Directory) {
+    $disk = Join-Path $Directory 'disk.vhdx'
     [RctSample]::Create($disk, $S.Size, $S.Sector, $null, 0)
     Track $disk
     Save-Case 'fresh' $disk $S.Size $S.Sector -NoAnswers
@@ -635,10 +635,10 @@ function Invoke-Disk($S, [string]$Folder) {
     Save-Case 'more' $disk $S.Size $S.Sector
 }
 
-# A child that keeps its parent's ids (flag 0x20), as a checkpoint makes it, and then its merge.
-function Invoke-Child($S, [string]$Folder) {
-    $base = Join-Path $Folder 'base.vhdx'
-    $child = Join-Path $Folder 'child.avhdx'
+# A child that keeps its parent's ids (flag 0x20), as a checkpoint creates it, and then its merge.
+function Invoke-Child($S, [string]$Directory) {
+    $base = Join-Path $Directory 'base.vhdx'
+    $child = Join-Path $Directory 'child.avhdx'
     [RctSample]::Create($base, $S.Size, $S.Sector, $null, 0)
     Track $base
     Write-Disk $base (Get-Places $S.Size)
@@ -660,9 +660,9 @@ function Invoke-Child($S, [string]$Folder) {
     Save-Case 'merged' $base $S.Size $S.Sector
 }
 
-# A VHD Set: a snapshot between writes, twice; then the first becomes a mere reference point.
-function Invoke-Set($S, [string]$Folder) {
-    $set = Join-Path $Folder 'set.vhds'
+# A VHD Set: a snapshot after each of two writes; then the first becomes only a reference point.
+function Invoke-Set($S, [string]$Directory) {
+    $set = Join-Path $Directory 'set.vhds'
     [void](New-VHD -Path $set -Dynamic -SizeBytes $S.Size -LogicalSectorSizeBytes $S.Sector)
     Track $set
     Save-Case 'fresh' $set $S.Size $S.Sector -NoAnswers
@@ -694,23 +694,23 @@ function Invoke-Set($S, [string]$Folder) {
     }
 }
 
-# The files as they are while the disk is in use, taken from a shadow copy of their volume.
-function Invoke-Unclean($S, [string]$Folder) {
-    $disk = Join-Path $Folder 'disk.vhdx'
+# The files of a disk in use, from a shadow copy of their volume, and after it was detached.
+function Invoke-Unclean($S, [string]$Directory) {
+    $disk = Join-Path $Directory 'disk.vhdx'
     [RctSample]::Create($disk, $S.Size, $S.Sector, $null, 0)
     Track $disk
     $link = Join-Path $Output 'shadow'
     Write-Disk $disk (Get-Places $S.Size) -While {
-        $volume = [IO.Path]::GetPathRoot($Folder)
+        $volume = [IO.Path]::GetPathRoot($Directory)
         $made = Invoke-CimMethod -ClassName Win32_ShadowCopy -MethodName Create -Arguments @{ Volume = $volume; Context = 'ClientAccessible' }
         if ($made.ReturnValue -ne 0) { throw "the shadow copy cannot be made: $($made.ReturnValue)" }
         $shadow = Get-CimInstance -ClassName Win32_ShadowCopy | Where-Object { $_.ID -eq $made.ShadowID }
         if (-not $shadow) { throw 'the shadow copy cannot be found' }
         try {
             [void](cmd.exe /c mklink /d "$link" "$($shadow.DeviceObject)\")
-            Save-Case 'attached' $disk $S.Size $S.Sector -From (Join-Path $link $Folder.Substring($volume.Length)) -NoAnswers
+            Save-Case 'attached' $disk $S.Size $S.Sector -From (Join-Path $link $Directory.Substring($volume.Length)) -NoAnswers
         } finally {
-            # Removes the link itself, never what it leads to.
+            # Removes the link itself, never its target.
             [void](cmd.exe /c rmdir "$link")
             Remove-CimInstance -InputObject $shadow
         }
@@ -719,10 +719,10 @@ function Invoke-Unclean($S, [string]$Folder) {
 }
 
 # A VM that is never started, with reference points between writes.
-function Invoke-Vm($S, [string]$Folder) {
-    $disk = Join-Path $Folder 'disk.vhdx'
+function Invoke-Vm($S, [string]$Directory) {
+    $disk = Join-Path $Directory 'disk.vhdx'
     [RctSample]::Create($disk, $S.Size, $S.Sector, $null, 0)
-    $vm = New-VM -Name "rct-sample-$([Guid]::NewGuid())" -Generation 2 -NoVHD -MemoryStartupBytes 64MB -Path (Join-Path $Folder 'vm')
+    $vm = New-VM -Name "rct-sample-$([Guid]::NewGuid())" -Generation 2 -NoVHD -MemoryStartupBytes 64MB -Path (Join-Path $Directory 'vm')
     try {
         Add-VMHardDiskDrive -VM $vm -Path $disk
         Step 'first reference point' { New-ReferencePoint $vm $disk }
@@ -742,15 +742,15 @@ try {
         $scenario = $s.Name
         $log.Clear()
         Write-Host "$scenario ..."
-        $folder = Join-Path $work $scenario
-        [void](New-Item -ItemType Directory -Path $folder)
+        $directory = Join-Path $work $scenario
+        [void](New-Item -ItemType Directory -Path $directory)
         Step 'scenario' {
             switch ($scenario) {
-                'child' { Invoke-Child $s $folder }
-                'set' { Invoke-Set $s $folder }
-                'unclean' { Invoke-Unclean $s $folder }
-                'vm' { Invoke-Vm $s $folder }
-                default { Invoke-Disk $s $folder }
+                'child' { Invoke-Child $s $directory }
+                'set' { Invoke-Set $s $directory }
+                'unclean' { Invoke-Unclean $s $directory }
+                'vm' { Invoke-Vm $s $directory }
+                default { Invoke-Disk $s $directory }
             }
         } | Out-Null
     }
@@ -765,7 +765,7 @@ try {
         errors = @($errors.ToArray())
     }
     [IO.File]::WriteAllText((Join-Path $sample 'manifest.json'), (ConvertTo-Json -InputObject $manifest -Depth 12))
-    # Only the folder that this run made. Every disk was detached when its handle was closed.
+    # Removes only the directory that this run created. Closing the handles has detached every disk.
     Remove-Item -LiteralPath $work -Recurse -Force -ErrorAction Continue
 }
 Compress-Archive -Path (Join-Path $sample '*') -DestinationPath "$sample.zip"

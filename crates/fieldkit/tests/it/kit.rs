@@ -94,7 +94,7 @@ fn format_page_covers_every_open_fact() {
     assert!(names.len() >= 8, "{names:?}");
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     for name in names {
-        assert!(page.contains(&format!("**{name}**")), "the page does not tell of {name}");
-        assert!(readme.contains(&format!("`{name}`")), "the kit's README does not tell of {name}");
+        assert!(page.contains(&format!("**{name}**")), "the page lacks {name}");
+        assert!(readme.contains(&format!("`{name}`")), "README.md lacks {name}");
     }
 }

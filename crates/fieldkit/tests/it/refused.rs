@@ -12,8 +12,8 @@ use vhdx_rct_fixtures::vhdx::{Block, VhdxBuilder};
 
 const SIZE: u64 = 4 << 20;
 
-fn case(folder: &Path) -> SampleCase {
-    let mut case = SampleCase::new(folder, "case", "disk.vhdx", SIZE).unwrap();
+fn case(directory: &Path) -> SampleCase {
+    let mut case = SampleCase::new(directory, "case", "disk.vhdx", SIZE).unwrap();
     let disk = VhdxBuilder::new(SIZE).block(1, Block::Full(Fill(1)));
     case.pack_disk("disk.vhdx", &disk).unwrap();
     case
@@ -21,25 +21,25 @@ fn case(folder: &Path) -> SampleCase {
 
 /// The error that this edit of a good sample leads to.
 fn error_of(edit: impl FnOnce(&Path, &mut SampleCase)) -> Error {
-    let folder = tempfile::tempdir().unwrap();
-    let mut case = case(folder.path());
-    edit(folder.path(), &mut case);
-    write_manifest(folder.path(), &[case]).unwrap();
-    fieldkit::check(folder.path()).unwrap_err()
+    let directory = tempfile::tempdir().unwrap();
+    let mut case = case(directory.path());
+    edit(directory.path(), &mut case);
+    write_manifest(directory.path(), &[case]).unwrap();
+    fieldkit::check(directory.path()).unwrap_err()
 }
 
 #[test]
 fn accepts_a_valid_sample() {
-    let folder = tempfile::tempdir().unwrap();
-    write_manifest(folder.path(), &[case(folder.path())]).unwrap();
-    let sample = Sample::open(folder.path()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    write_manifest(directory.path(), &[case(directory.path())]).unwrap();
+    let sample = Sample::open(directory.path()).unwrap();
     assert_eq!((sample.windows(), sample.cases().len()), ("no Windows", 1));
     assert_eq!(sample.cases()[0].name(), "case");
     // A byte order mark, as some versions of PowerShell write it, is accepted.
-    let path = folder.path().join("manifest.json");
+    let path = directory.path().join("manifest.json");
     let marked = [&b"\xEF\xBB\xBF"[..], &fs::read(&path).unwrap()].concat();
     fs::write(path, marked).unwrap();
-    assert_eq!(fieldkit::check(folder.path()).unwrap().len(), 1);
+    assert_eq!(fieldkit::check(directory.path()).unwrap().len(), 1);
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn rejects_parts_that_overlap_or_lie_outside() {
     assert!(outside.to_string().contains("end within the file's"), "{outside}");
     let beyond = error_of(|_, case| case.files[0].parts.push((u64::MAX, 2)));
     assert!(beyond.to_string().contains("below 2^64"), "{beyond}");
-    let short = error_of(|folder, case| {
-        let path = folder.join("case").join(&case.files[0].stored);
+    let short = error_of(|directory, case| {
+        let path = directory.join("case").join(&case.files[0].stored);
         fs::OpenOptions::new().write(true).open(path).unwrap().set_len(4096).unwrap();
     });
     assert!(short.to_string().contains("cut short or replaced"), "{short}");
@@ -99,10 +99,10 @@ fn rejects_duplicate_names_and_oversized_texts() {
     assert!(file.to_string().contains("names disk.vhdx twice"), "{file}");
     let long = error_of(|_, case| case.files[0].name = "x".repeat(5000));
     assert!(long.to_string().contains("text of at most 4 KiB"), "{long}");
-    let folder = tempfile::tempdir().unwrap();
-    let case = case(folder.path());
-    write_manifest(folder.path(), &[case.clone(), case]).unwrap();
-    let error = fieldkit::check(folder.path()).unwrap_err();
+    let directory = tempfile::tempdir().unwrap();
+    let case = case(directory.path());
+    write_manifest(directory.path(), &[case.clone(), case]).unwrap();
+    let error = fieldkit::check(directory.path()).unwrap_err();
     assert!(error.to_string().contains("names case twice"), "{error}");
 }
 
@@ -110,9 +110,9 @@ fn rejects_duplicate_names_and_oversized_texts() {
 #[test]
 fn reading_a_hole_is_an_error() {
     for hole in 0..4 {
-        let folder = tempfile::tempdir().unwrap();
-        let mut case = case(folder.path());
-        let path = folder.path().join("case").join(&case.files[0].stored);
+        let directory = tempfile::tempdir().unwrap();
+        let mut case = case(directory.path());
+        let path = directory.path().join("case").join(&case.files[0].stored);
         let pack = fs::read(&path).unwrap();
         let mut at = 0;
         let mut kept = Vec::new();
@@ -124,8 +124,8 @@ fn reading_a_hole_is_an_error() {
         }
         fs::write(&path, kept).unwrap();
         case.files[0].parts.remove(hole);
-        write_manifest(folder.path(), &[case]).unwrap();
-        let result = fieldkit::check(folder.path());
+        write_manifest(directory.path(), &[case]).unwrap();
+        let result = fieldkit::check(directory.path());
         if hole == 1 {
             result.unwrap(); // the log of a disk that was closed cleanly is not looked at
             continue;
@@ -137,30 +137,27 @@ fn reading_a_hole_is_an_error() {
 
 #[test]
 fn rejects_a_table_with_a_missing_part() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut case = case(folder.path());
-    let table = folder.path().join("table.tmp");
-    RctBuilder::new(SIZE).write(&table).unwrap();
-    let bytes = fs::read(&table).unwrap();
-    case.pack_whole("disk.vhdx.rct", &bytes).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut case = case(directory.path());
+    case.pack_table("disk.vhdx.rct", &RctBuilder::new(SIZE)).unwrap();
     // A table larger than its packed parts: reading it must not cost its claimed size.
     case.files[1].length = 1 << 43;
     case.saw("tracked", &id_text(uuid::Uuid::nil(), 0));
-    write_manifest(folder.path(), &[case]).unwrap();
-    let error = fieldkit::check(folder.path()).unwrap_err();
+    write_manifest(directory.path(), &[case]).unwrap();
+    let error = fieldkit::check(directory.path()).unwrap_err();
     assert!(error.to_string().contains("should be packed whole"), "{error}");
 }
 
 #[test]
 fn rejects_payload_in_a_sample() {
-    let folder = tempfile::tempdir().unwrap();
-    let full = folder.path().join("full.vhdx");
+    let directory = tempfile::tempdir().unwrap();
+    let full = directory.path().join("full.vhdx");
     let disk = VhdxBuilder::new(SIZE).block(1, Block::Full(Fill(1)));
     let place = disk.write(&full).unwrap();
-    let mut case = SampleCase::new(folder.path(), "case", "disk.vhdx", SIZE).unwrap();
+    let mut case = SampleCase::new(directory.path(), "case", "disk.vhdx", SIZE).unwrap();
     case.pack_parts("disk.vhdx", &full, &[(0, place.file_length)]).unwrap();
-    write_manifest(folder.path(), &[case]).unwrap();
-    let text = fieldkit::check(folder.path()).unwrap_err().to_string();
+    write_manifest(directory.path(), &[case]).unwrap();
+    let text = fieldkit::check(directory.path()).unwrap_err().to_string();
     assert!(text.contains("payload block") && text.contains("pack it again"), "{text}");
 }
 
@@ -175,9 +172,9 @@ fn rejects_a_disk_that_does_not_match_the_manifest() {
 #[cfg(unix)]
 #[test]
 fn does_not_follow_links_out_of_the_sample() {
-    let error = error_of(|folder, case| {
-        let path = folder.join("case").join(&case.files[0].stored);
-        let away = folder.join("away");
+    let error = error_of(|directory, case| {
+        let path = directory.join("case").join(&case.files[0].stored);
+        let away = directory.join("away");
         fs::rename(&path, &away).unwrap();
         std::os::unix::fs::symlink(&away, &path).unwrap();
     });
@@ -186,13 +183,13 @@ fn does_not_follow_links_out_of_the_sample() {
 
 /// The error of a good manifest in which `from` was replaced.
 fn edited(from: &str, to: &str) -> Error {
-    let folder = tempfile::tempdir().unwrap();
-    write_manifest(folder.path(), &[case(folder.path())]).unwrap();
-    let path = folder.path().join("manifest.json");
+    let directory = tempfile::tempdir().unwrap();
+    write_manifest(directory.path(), &[case(directory.path())]).unwrap();
+    let path = directory.path().join("manifest.json");
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{from}");
     fs::write(&path, text.replacen(from, to, 1)).unwrap();
-    fieldkit::check(folder.path()).unwrap_err()
+    fieldkit::check(directory.path()).unwrap_err()
 }
 
 #[test]
@@ -230,42 +227,40 @@ fn rejects_malformed_manifests() {
 
 #[test]
 fn error_for_a_missing_sample_includes_the_remedy() {
-    let folder = tempfile::tempdir().unwrap();
-    let error = fieldkit::check(folder.path()).unwrap_err();
+    let directory = tempfile::tempdir().unwrap();
+    let error = fieldkit::check(directory.path()).unwrap_err();
     assert!(matches!(error, Error::NoSample(_)), "{error}");
     assert!(error.to_string().contains("collect.ps1"), "{error}");
-    assert!(fieldkit::check(folder.path().join("none")).is_err());
+    assert!(fieldkit::check(directory.path().join("none")).is_err());
 }
 
 #[test]
 fn rejects_an_oversized_manifest() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = fs::File::create(folder.path().join("manifest.json")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = fs::File::create(directory.path().join("manifest.json")).unwrap();
     file.set_len(65 << 20).unwrap();
-    let error = fieldkit::check(folder.path()).unwrap_err();
+    let error = fieldkit::check(directory.path()).unwrap_err();
     assert!(error.to_string().contains("at most"), "{error}");
 }
 
 /// Whatever the packed bytes: a report or an error, no panic, and no cost that they claim.
 #[test]
 fn damaged_packs_end_in_a_report_or_an_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut case = case(folder.path());
-    let table = folder.path().join("table.tmp");
-    RctBuilder::new(SIZE).with(3..7, 1).with(100..200, 2).write(&table).unwrap();
-    let table = fs::read(&table).unwrap();
-    case.pack_whole("disk.vhdx.rct", &table).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut case = case(directory.path());
+    let table = RctBuilder::new(SIZE).with(3..7, 1).with(100..200, 2);
+    let table = case.pack_table("disk.vhdx.rct", &table).unwrap();
     let set = VhdsBuilder::new("disk.vhdx").bytes();
     case.pack_whole("x.vhds", &set).unwrap();
     case.saw("tracked", &id_text(uuid::Uuid::nil(), 0));
     case.answered(&id_text(uuid::Uuid::nil(), 0), &[0..16 << 10]);
-    let disk = folder.path().join("case").join(&case.files[0].stored);
-    write_manifest(folder.path(), &[case]).unwrap();
-    fieldkit::check(folder.path()).unwrap();
+    let disk = directory.path().join("case").join(&case.files[0].stored);
+    write_manifest(directory.path(), &[case]).unwrap();
+    fieldkit::check(directory.path()).unwrap();
     let files = [
         (disk.clone(), fs::read(&disk).unwrap()),
-        (folder.path().join("case/disk.vhdx.rct"), table),
-        (folder.path().join("case/x.vhds"), set),
+        (directory.path().join("case/disk.vhdx.rct"), table),
+        (directory.path().join("case/x.vhds"), set),
     ];
     let (mut rng, mut reports) = (Rng::new(1), 0);
     for round in 0..300 {
@@ -283,7 +278,7 @@ fn damaged_packs_end_in_a_report_or_an_error() {
             }
         }
         fs::write(path, &bytes).unwrap();
-        reports += usize::from(fieldkit::check(folder.path()).is_ok());
+        reports += usize::from(fieldkit::check(directory.path()).is_ok());
         fs::write(path, good).unwrap();
     }
     assert!((50..300).contains(&reports), "{reports} of 300 gave a report");
@@ -291,20 +286,18 @@ fn damaged_packs_end_in_a_report_or_an_error() {
 
 #[test]
 fn escapes_untrusted_text_for_the_terminal() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut case = case(folder.path());
-    let table = folder.path().join("table.tmp");
-    RctBuilder::new(SIZE).write(&table).unwrap();
-    case.pack_whole("disk.vhdx.rct", &fs::read(&table).unwrap()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut case = case(directory.path());
+    case.pack_table("disk.vhdx.rct", &RctBuilder::new(SIZE)).unwrap();
     case.refused("rctXESC", "refusedESC");
     case.refused(&id_text(uuid::Uuid::nil(), 0), "refusedESC");
     case.answers[1].target = "targetESC".into();
-    write_manifest(folder.path(), &[case]).unwrap();
-    let manifest = folder.path().join("manifest.json");
+    write_manifest(directory.path(), &[case]).unwrap();
+    let manifest = directory.path().join("manifest.json");
     let text = fs::read_to_string(&manifest).unwrap();
     let text = text.replace("ESC", "\\u001b[2J").replace("no Windows", "no\\u0007Windows");
     fs::write(&manifest, text).unwrap();
-    let report = fieldkit::check(folder.path()).unwrap().remove(0);
+    let report = fieldkit::check(directory.path()).unwrap().remove(0);
     let evidence = report.facts.iter().flat_map(|fact| &fact.evidence).map(|e| e.text.as_str());
     let texts: Vec<&str> = evidence.chain([report.windows.as_str()]).collect();
     assert!(texts.iter().any(|text| text.contains("rctX [2J")), "{texts:#?}");

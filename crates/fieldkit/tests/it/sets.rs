@@ -5,12 +5,12 @@ use vhdx_rct_fieldkit::{SampleReport, Verdict};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::sample::SampleCase;
 use vhdx_rct_fixtures::vhds::{CreationTime, JsonStyle, Snapshot, VhdsBuilder, catalog_json};
-use vhdx_rct_fixtures::vhdx::{Block, ParentLocator, VhdxBuilder};
+use vhdx_rct_fixtures::vhdx::{Block, VhdxBuilder};
 
 /// A set with its active file, as the host has it; `edit` spoils its bytes.
 fn set(snapshots: usize, edit: impl FnOnce(&mut Vec<u8>)) -> SampleReport {
-    let folder = tempfile::tempdir().unwrap();
-    let mut case = SampleCase::new(folder.path(), "set", "set.vhds", SIZE).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut case = SampleCase::new(directory.path(), "set", "set.vhds", SIZE).unwrap();
     case.pack_disk("active.avhdx", &VhdxBuilder::new(SIZE)).unwrap();
     let mut builder = VhdsBuilder::new("active.avhdx");
     for i in 0..snapshots {
@@ -20,7 +20,7 @@ fn set(snapshots: usize, edit: impl FnOnce(&mut Vec<u8>)) -> SampleReport {
     let mut bytes = builder.bytes();
     edit(&mut bytes);
     case.pack_whole("set.vhds", &bytes).unwrap();
-    check(folder.path(), &[case])
+    check(directory.path(), &[case])
 }
 
 #[test]
@@ -54,15 +54,15 @@ fn a_set_confirms_or_contradicts_its_facts() {
 
 /// A set with a frozen file and an active one over it; the host says that this changed since.
 fn since_a_snapshot(host: std::ops::Range<u64>) -> Verdict {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let snapshot = uuid::Uuid::from_u128(0x51AB);
-    let mut case = SampleCase::new(folder.path(), "set", "set.vhds", SIZE).unwrap();
+    let mut case = SampleCase::new(directory.path(), "set", "set.vhds", SIZE).unwrap();
     let disk = |seed| VhdxBuilder::new(SIZE).seed(seed).disk_id(uuid::Uuid::from_u128(1));
     let frozen = "frozen.avhdx";
     let place = case.pack_disk(frozen, &disk(1)).unwrap();
-    let locator = ParentLocator::new(place.data_write_guid).relative(&format!(r".\{frozen}"));
     let written = Block::Partial { sectors: vec![8..16], fill: Fill(1) };
-    case.pack_disk("active.avhdx", &disk(2).parent(locator).block(1, written)).unwrap();
+    case.pack_disk("active.avhdx", &disk(2).parent(place.locator(frozen)).block(1, written))
+        .unwrap();
     case.saw("snapshot", &snapshot.to_string());
     case.wrote((1 << 20) + 4096..(1 << 20) + 8192);
     let set = VhdsBuilder::new("active.avhdx").data_extra(64, b"snapshot");
@@ -77,7 +77,7 @@ fn since_a_snapshot(host: std::ops::Range<u64>) -> Verdict {
     let catalog = catalog_json(&[listed], JsonStyle::default());
     case.pack_whole("set.vhds.snapshots.json", &catalog).unwrap();
     case.answered(&snapshot.to_string(), &[host]);
-    let report = check(folder.path(), &[case]);
+    let report = check(directory.path(), &[case]);
     report.facts.iter().find(|fact| fact.fact.name == "changes").unwrap().verdict
 }
 

@@ -2,19 +2,19 @@
 //! of what was written.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use vhdx_rct_fieldkit::{self as fieldkit, FactReport, Origin, SampleReport, Verdict};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::{self, Tracked, id_text};
 use vhdx_rct_fixtures::sample::{SampleCase, write_manifest};
-use vhdx_rct_fixtures::vhdx::{Block, DirtyLog, LogPlan, ParentLocator, VhdxBuilder};
+use vhdx_rct_fixtures::vhdx::{Block, DirtyLog, LogPlan, VhdxBuilder};
 
 pub const MB: u64 = 1 << 20;
 pub const SIZE: u64 = 40 * MB;
 
-/// A disk's life as the kit's script lives it: an id, writes, another id, more writes.
-struct Life {
-    folder: tempfile::TempDir,
+/// A disk with the events of the script: an id, writes, another id, more writes.
+struct SampledDisk {
+    directory: tempfile::TempDir,
     tracked: Tracked,
     case: SampleCase,
     first: String,
@@ -25,25 +25,25 @@ fn text(id: rct::RctId) -> String {
     id_text(id.0, id.1)
 }
 
-impl Life {
+impl SampledDisk {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut case = SampleCase::new(folder.path(), "case", "disk.vhdx", SIZE).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let mut case = SampleCase::new(directory.path(), "case", "disk.vhdx", SIZE).unwrap();
         case.pack_disk("disk.vhdx", &VhdxBuilder::new(SIZE)).unwrap();
         let mut tracked = Tracked::new(SIZE, 11);
         let first = text(tracked.current_id());
         case.saw("tracked", &first);
-        let mut life = Life { folder, tracked, case, last: first.clone(), first };
-        life.write(64 << 10..68 << 10);
-        life.write(MB - 4096..MB + 4096);
-        tracked = life.tracked.clone();
-        life.last = text(tracked.create_id());
-        life.tracked = tracked;
-        life.case.saw("id", &life.last.clone());
+        let mut sampled = SampledDisk { directory, tracked, case, last: first.clone(), first };
+        sampled.write(64 << 10..68 << 10);
+        sampled.write(MB - 4096..MB + 4096);
+        tracked = sampled.tracked.clone();
+        sampled.last = text(tracked.create_id());
+        sampled.tracked = tracked;
+        sampled.case.saw("id", &sampled.last.clone());
         // A whole chunk of 1021 units, and the disk's last unit.
-        life.write(1021 * (16 << 10)..2042 * (16 << 10));
-        life.write(SIZE - 4096..SIZE);
-        life
+        sampled.write(1021 * (16 << 10)..2042 * (16 << 10));
+        sampled.write(SIZE - 4096..SIZE);
+        sampled
     }
 
     fn write(&mut self, range: Range<u64>) {
@@ -58,7 +58,7 @@ impl Life {
     }
 
     fn table(&self) -> Vec<u8> {
-        let path = self.folder.path().join("table.tmp");
+        let path = self.directory.path().join("table.tmp");
         // A page of junk lies after the offset table, and between sequence pages.
         self.tracked.builder().gap_pages(1).write(&path).unwrap();
         let bytes = std::fs::read(&path).unwrap();
@@ -69,13 +69,13 @@ impl Life {
     fn check(mut self, table: &[u8], answers: &[(String, Vec<Range<u64>>)]) -> SampleReport {
         self.case.pack_whole("disk.vhdx.rct", table).unwrap();
         answers.iter().for_each(|(id, ranges)| self.case.answered(id, ranges));
-        check(self.folder.path(), &[self.case])
+        check(self.directory.path(), &[self.case])
     }
 }
 
-pub fn check(folder: &Path, cases: &[SampleCase]) -> SampleReport {
-    write_manifest(folder, cases).unwrap();
-    fieldkit::check(folder).unwrap().remove(0)
+pub fn check(directory: &Path, cases: &[SampleCase]) -> SampleReport {
+    write_manifest(directory, cases).unwrap();
+    fieldkit::check(directory).unwrap().remove(0)
 }
 
 pub fn names(report: &SampleReport, format: &str, verdict: Verdict) -> Vec<&'static str> {
@@ -89,9 +89,9 @@ pub fn fact<'a>(report: &'a SampleReport, format: &str, name: &str) -> &'a FactR
 
 #[test]
 fn agreeing_host_confirms_the_facts() {
-    let life = Life::new();
-    let (table, record) = (life.table(), life.record());
-    let report = life.check(&table, &record);
+    let sampled = SampledDisk::new();
+    let (table, record) = (sampled.table(), sampled.record());
+    let report = sampled.check(&table, &record);
     assert_eq!((report.origin, report.cases, report.answers), (Origin::HandMade, 1, 2));
     assert_eq!(report.failed_steps, ["none, a step: that failed"]);
     assert_eq!(names(&report, "rct", Verdict::Contradicted), [""; 0]);
@@ -117,7 +117,7 @@ fn agreeing_host_confirms_the_facts() {
     );
 }
 
-/// A way of spoiling a good sample: the table's bytes, the host's answers.
+/// An edit that makes a good sample wrong: of the bytes of the table, or the answers of the host.
 type Spoil = fn(&mut Vec<u8>, &mut Vec<(String, Vec<Range<u64>>)>);
 
 pub fn put(table: &mut [u8], at: usize, bytes: &[u8]) {
@@ -228,10 +228,10 @@ const SPOILT: &[(&str, bool, &[&str], Spoil)] = &[
 fn mismatches_contradict_the_related_fact() {
     let mut wrong = Vec::new();
     for (what, grave, facts, spoil) in SPOILT {
-        let life = Life::new();
-        let (mut table, mut answers) = (life.table(), life.record().to_vec());
+        let sampled = SampledDisk::new();
+        let (mut table, mut answers) = (sampled.table(), sampled.record().to_vec());
         spoil(&mut table, &mut answers);
-        let report = life.check(&table, &answers);
+        let report = sampled.check(&table, &answers);
         let mut found = names(&report, "rct", Verdict::Contradicted);
         let mut expected = facts.to_vec();
         found.sort_unstable();
@@ -251,11 +251,11 @@ fn mismatches_contradict_the_related_fact() {
 /// A write that is in no answer.
 #[test]
 fn what_was_written_must_be_in_both_answers() {
-    let mut life = Life::new();
-    let (table, record) = (life.table(), life.record());
-    life.case.wrote(36 * MB..36 * MB + 512);
-    life.case.wrote(0..512);
-    let report = life.check(&table, &record);
+    let mut sampled = SampledDisk::new();
+    let (table, record) = (sampled.table(), sampled.record());
+    sampled.case.wrote(36 * MB..36 * MB + 512);
+    sampled.case.wrote(0..512);
+    let report = sampled.check(&table, &record);
     assert_eq!(names(&report, "rct", Verdict::Contradicted), ["changed"]);
     let evidence = &fact(&report, "rct", "changed").evidence;
     assert!(
@@ -270,31 +270,31 @@ fn what_was_written_must_be_in_both_answers() {
 
 #[test]
 fn a_disk_that_is_tracked_without_a_table_contradicts_the_names() {
-    let life = Life::new();
-    let report = check(life.folder.path(), &[life.case]);
+    let sampled = SampledDisk::new();
+    let report = check(sampled.directory.path(), &[sampled.case]);
     assert_eq!(names(&report, "rct", Verdict::Contradicted), ["names"]);
     // A file that could not be packed is no evidence that there was none.
-    let manifest = life.folder.path().join("manifest.json");
+    let manifest = sampled.directory.path().join("manifest.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
     std::fs::write(&manifest, text.replace("a step", "pack disk.vhdx.rct")).unwrap();
-    let report = fieldkit::check(life.folder.path()).unwrap().remove(0);
+    let report = fieldkit::check(sampled.directory.path()).unwrap().remove(0);
     assert_eq!(names(&report, "rct", Verdict::Contradicted), [""; 0]);
 
-    let mut life = Life::new();
-    let table = life.table();
-    life.case.pack_whole("other.vhdx.rct", &table).unwrap();
-    let report = check(life.folder.path(), &[life.case]);
+    let mut sampled = SampledDisk::new();
+    let table = sampled.table();
+    sampled.case.pack_whole("other.vhdx.rct", &table).unwrap();
+    let report = check(sampled.directory.path(), &[sampled.case]);
     assert_eq!(names(&report, "rct", Verdict::Contradicted), ["names"]);
 }
 
 #[test]
 fn two_branches_settle_how_the_history_is_kept() {
-    let mut life = Life::new();
-    let branch = text(life.tracked.new_branch());
-    life.case.saw("id", &branch);
-    life.write(8 * MB..9 * MB);
-    let (table, record) = (life.table(), life.record());
-    let report = life.check(&table, &record);
+    let mut sampled = SampledDisk::new();
+    let branch = text(sampled.tracked.new_branch());
+    sampled.case.saw("id", &branch);
+    sampled.write(8 * MB..9 * MB);
+    let (table, record) = (sampled.table(), sampled.record());
+    let report = sampled.check(&table, &record);
     assert_eq!(names(&report, "rct", Verdict::Contradicted), [""; 0]);
     let open = ["header-counter", "header-new-id", "preserved", "lazy"];
     assert_eq!(names(&report, "rct", Verdict::Open), open);
@@ -304,17 +304,17 @@ fn two_branches_settle_how_the_history_is_kept() {
 #[test]
 fn two_header_copies_settle_which_is_current() {
     for swapped in [false, true] {
-        let mut life = Life::new();
-        let path = life.folder.path().join("table.tmp");
-        let builder = life.tracked.builder().headers(rct::HeaderPlan::SecondStale);
+        let mut sampled = SampledDisk::new();
+        let path = sampled.directory.path().join("table.tmp");
+        let builder = sampled.tracked.builder().headers(rct::HeaderPlan::SecondStale);
         let decoy = builder.write(&path).unwrap().decoy;
         let table = std::fs::read(&path).unwrap();
         if swapped {
-            let number = life.tracked.current_id().1;
-            life.case.saw("state", &text((decoy, number)));
+            let number = sampled.tracked.current_id().1;
+            sampled.case.saw("state", &text((decoy, number)));
         }
-        let record = life.record();
-        let report = life.check(&table, &record);
+        let record = sampled.record();
+        let report = sampled.check(&table, &record);
         let verdict = if swapped { Verdict::Contradicted } else { Verdict::Confirmed };
         assert_eq!(fact(&report, "rct", "header-counter").verdict, verdict);
         assert_eq!(fact(&report, "rct", "header-branch").verdict, verdict);
@@ -326,16 +326,16 @@ fn two_header_copies_settle_which_is_current() {
 #[test]
 fn disk_in_use_shows_whether_its_table_lags() {
     for lags in [true, false] {
-        let mut life = Life::new();
-        life.case.files.clear();
+        let mut sampled = SampledDisk::new();
+        sampled.case.files.clear();
         let dirty = VhdxBuilder::new(SIZE).log(LogPlan::Dirty(DirtyLog::default()));
-        life.case.pack_disk("disk.vhdx", &dirty).unwrap();
-        let table = life.table();
+        sampled.case.pack_disk("disk.vhdx", &dirty).unwrap();
+        let table = sampled.table();
         if lags {
-            life.case.wrote(35 * MB..36 * MB);
+            sampled.case.wrote(35 * MB..36 * MB);
         }
-        life.case.refused(&life.first.clone(), "not asked");
-        let report = life.check(&table, &[]);
+        sampled.case.refused(&sampled.first.clone(), "not asked");
+        let report = sampled.check(&table, &[]);
         assert_eq!(names(&report, "rct", Verdict::Contradicted), [""; 0], "{lags}");
         let verdict = fact(&report, "rct", "lazy").verdict;
         assert_eq!(verdict, if lags { Verdict::Confirmed } else { Verdict::Open });
@@ -346,12 +346,11 @@ fn disk_in_use_shows_whether_its_table_lags() {
 
 /// A child that keeps its parent's ids: both tables together, or something is missing.
 fn chain(forget_the_parents: bool) -> SampleReport {
-    let folder = tempfile::tempdir().unwrap();
-    let mut case = SampleCase::new(folder.path(), "chain", "child.avhdx", SIZE).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut case = SampleCase::new(directory.path(), "chain", "child.avhdx", SIZE).unwrap();
     let disk = |seed| VhdxBuilder::new(SIZE).seed(seed).disk_id(uuid::Uuid::from_u128(1));
     let place = case.pack_disk("base.vhdx", &disk(1)).unwrap();
-    let locator = ParentLocator::new(place.data_write_guid).relative(r".\base.vhdx");
-    let child = disk(2).parent(locator).block(5, Block::Full(Fill(1)));
+    let child = disk(2).parent(place.locator("base.vhdx")).block(5, Block::Full(Fill(1)));
     case.pack_disk("child.avhdx", &child).unwrap();
     let mut base = Tracked::new(SIZE, 3);
     let id = base.current_id();
@@ -361,18 +360,13 @@ fn chain(forget_the_parents: bool) -> SampleReport {
     let mut child = base.child(4);
     child.write(5 * MB..6 * MB);
     case.wrote(5 * MB..6 * MB);
-    let table = |tracked: &Tracked| {
-        let path: PathBuf = folder.path().join("table.tmp");
-        tracked.builder().write(&path).unwrap();
-        std::fs::read(&path).unwrap()
-    };
     if forget_the_parents {
         base = base.child(3);
     }
-    case.pack_whole("base.vhdx.rct", &table(&base)).unwrap();
-    case.pack_whole("child.avhdx.rct", &table(&child)).unwrap();
+    case.pack_table("base.vhdx.rct", &base.builder()).unwrap();
+    case.pack_table("child.avhdx.rct", &child.builder()).unwrap();
     case.answered(&text(id), &[0..16 << 10, 5 * MB..6 * MB]);
-    check(folder.path(), &[case])
+    check(directory.path(), &[case])
 }
 
 #[test]
