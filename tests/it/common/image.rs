@@ -2,7 +2,8 @@
 
 use std::path::Path;
 use uuid::Uuid;
-use vhdx_rct_fixtures::vhdx::{Placement, VhdxBuilder, put, store_crc};
+use vhdx_rct_fixtures::vhdx::log::{Descriptor, RawEntry};
+use vhdx_rct_fixtures::vhdx::{LogPlan, Placement, VhdxBuilder, put, store_crc};
 
 /// The bytes of a file, and where everything lies in them.
 #[derive(Clone)]
@@ -17,6 +18,23 @@ impl Image {
         let path = folder.path().join("image");
         let at = builder.write(&path).unwrap();
         Image { bytes: std::fs::read(&path).unwrap(), at }
+    }
+
+    /// [`single`](super::disks::single) with a log of these bytes at these offsets.
+    pub fn with_log(parts: Vec<(u64, Vec<u8>)>) -> Self {
+        Image::new(&super::disks::single().log(LogPlan::Raw(parts)))
+    }
+
+    /// A valid log entry with these descriptors.
+    pub fn log_entry(&self, descriptors: Vec<Descriptor>) -> RawEntry {
+        RawEntry {
+            sequence: 7,
+            log_guid: self.at.log_guid,
+            flushed_file_offset: self.bytes.len() as u64,
+            last_file_offset: self.bytes.len() as u64,
+            descriptors,
+            ..RawEntry::default()
+        }
     }
 
     pub fn save(&self, path: &Path) {

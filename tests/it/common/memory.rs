@@ -96,3 +96,49 @@ impl<S: Source> Source for Restless<S> {
         Ok(Version(version.to_le_bytes().into()))
     }
 }
+
+/// A file with two states: the second from the given call on.
+pub struct Changing {
+    states: [Patched; 2],
+    remaining: AtomicU64,
+}
+
+impl Changing {
+    pub fn new(states: &[Patched; 2], calls: u64) -> Arc<Self> {
+        Arc::new(Changing { states: states.clone(), remaining: AtomicU64::new(calls) })
+    }
+
+    /// The number of further calls that see the first state.
+    pub fn remaining(&self) -> u64 {
+        self.remaining.load(Ordering::Relaxed)
+    }
+
+    /// Changes the file after each number of calls in turn, up to the number that `ask` makes.
+    pub fn after_each_call(states: [Vec<u8>; 2], mut ask: impl FnMut(u64, Arc<Self>)) {
+        let states = states.map(|bytes| Patched::new(&Arc::new(bytes)));
+        for calls in 0..100 {
+            let file = Changing::new(&states, calls);
+            ask(calls, file.clone());
+            if file.remaining() > 0 {
+                return;
+            }
+        }
+        panic!("a question of more than 100 calls");
+    }
+
+    fn current(&self) -> &Patched {
+        let one_less = |calls: u64| calls.checked_sub(1);
+        let first = self.remaining.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        &self.states[usize::from(first.is_err())]
+    }
+}
+
+impl Source for Changing {
+    fn size(&self) -> io::Result<u64> {
+        self.current().size()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.current().read_exact_at(buffer, offset)
+    }
+}

@@ -6,6 +6,8 @@ pub mod disks;
 pub mod faulty;
 pub mod image;
 pub mod memory;
+pub mod prelude;
+pub mod tables;
 
 use std::ops::Range;
 use std::path::Path;

@@ -2,15 +2,11 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
-use vhdx_rct::source::Storage;
-use vhdx_rct::{Baseline, Disk, Error, OpenOptions, VirtualDiskChanges};
 
-pub use crate::common::codes::*;
+pub use crate::common::prelude::*;
 
 /// A question that includes the opening of its disk: both are bounded together.
 #[derive(Clone)]
@@ -66,14 +62,14 @@ impl Question {
     }
 }
 
-/// Long for any of the questions, even unoptimised and on a busy machine.
+/// Long for any of the questions, even unoptimized and on a busy machine.
 pub const TIME: Duration = Duration::from_secs(5);
-/// A few windows and tables; far below the 256 MB that a request may use.
+/// A few windows and tables; far below the 256 MiB that a request may use.
 pub const MEMORY: usize = 8 << 20;
 
 thread_local! {
-    /// Bytes that this thread holds, and the most that it held; one that frees what others
-    /// allocated may go below zero.
+    /// The current and the maximum number of bytes that this thread holds, negative if it frees
+    /// memory of another one.
     static HELD: Cell<isize> = const { Cell::new(0) };
     static MOST: Cell<isize> = const { Cell::new(0) };
 }
@@ -81,7 +77,7 @@ thread_local! {
 struct Counting;
 
 fn count(change: isize) {
-    // A thread that ends may allocate when its counters are gone: then nobody asks any more.
+    // A thread may allocate at its end, after its counters were dropped.
     let held = HELD.try_with(|held| {
         held.set(held.get() + change);
         held.get()
@@ -91,8 +87,8 @@ fn count(change: isize) {
     }
 }
 
-// SAFETY: every call goes to the system's allocator as it came; counting touches no memory
-// but this thread's two cells, which are initialised at compile time and never allocate.
+// SAFETY: every call is passed to the system's allocator unchanged; counting accesses no memory
+// except this thread's two cells, which are initialized at compile time and never allocate.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -1,15 +1,7 @@
-//! Single files: full tables, shared blocks, sizes without end.
+//! Single files: tables and blocks at their limits, and shared blocks.
 
 use super::bounds::*;
-use crate::common::image::Image;
-use crate::common::memory::{MemoryStorage, Patched, WithFile};
-use std::sync::Arc;
-use vhdx_rct::source::Source;
-use vhdx_rct::{Baseline, CheckReport, Error};
-use vhdx_rct_fixtures::pattern::Fill;
-use vhdx_rct_fixtures::vhdx::{Block, HeaderPlan, MB, ParentLocator, VhdxBuilder, ids, put};
-
-pub use crate::common::disks::{single as disk, single_allocated as allocated};
+use vhdx_rct::CheckReport;
 
 pub const DISK: &str = "/disks/disk.vhdx";
 
@@ -17,15 +9,6 @@ pub fn query(source: impl Source + 'static) -> Question {
     let mut files = MemoryStorage::new();
     files.insert(DISK, Arc::new(source));
     Question::within(files, DISK, Baseline::Allocated)
-}
-
-fn region(image: &mut Image, entry: u64, offset: u64, length: u64) {
-    image.region_tables(16 + 32 * entry + 16, offset.to_le_bytes());
-    image.region_tables(16 + 32 * entry + 24, (length as u32).to_le_bytes());
-}
-
-fn size(image: &mut Image, size: u64) {
-    image.item(ids::VIRTUAL_DISK_SIZE, 0, size.to_le_bytes());
 }
 
 fn check(image: Image) -> CheckReport {
@@ -37,10 +20,9 @@ pub fn check_source(source: Patched, memory: usize) -> Result<CheckReport, Error
     bounded("a check", memory, move || question.open()?.check())
 }
 
-/// A copy that is not valid is a finding, and no hindrance.
 #[test]
-fn one_copy_of_the_headers_and_of_the_region_tables() {
-    let mut image = Image::new(&disk().headers(HeaderPlan::SecondOnly));
+fn check_reports_invalid_copies_of_header_and_region_table() {
+    let mut image = Image::new(&single().headers(HeaderPlan::SecondOnly));
     image.put(image.at.region_table_offsets[1], [0; 4]);
     let report = check(image);
     let [header, table] = &report.findings[..] else { panic!("{report:?}") };
@@ -48,23 +30,22 @@ fn one_copy_of_the_headers_and_of_the_region_tables() {
     assert!(table.contains("region table copy 2") && table.contains("NoSignature"), "{table}");
 }
 
-/// A query does not compare all entries with one another; a check does.
+/// Only a check compares all entries with one another.
 #[test]
-fn two_entries_on_one_block() {
-    let mut image = Image::new(&disk());
+fn check_reports_two_entries_for_one_block() {
+    let mut image = Image::new(&single());
     assert_eq!(check(image.clone()).findings, [""; 0]);
     image.block(2, image.at.payload[&0] | 6);
     let answer = query(Patched::new(&Arc::new(image.bytes.clone()))).ask();
-    assert_eq!(answer.unwrap().ranges, allocated());
+    assert_eq!(answer.unwrap().ranges, single_allocated());
     let report = check(image);
     assert!(report.total == 1 && report.findings[0].contains("block 2"), "{report:?}");
 }
 
-/// Half a block on another one, and a bitmap on a block.
 #[test]
-fn entries_that_share_a_part() {
-    let mut image =
-        Image::new(&disk().block_size(2 * MB).block(2, Block::NotPresent { anchor: None }));
+fn check_reports_a_block_that_overlaps_half_of_another() {
+    let disk = single().block_size(2 * MB).block(2, Block::NotPresent { anchor: None });
+    let mut image = Image::new(&disk);
     let place = image.at.payload[&0];
     image.bytes.resize(image.bytes.len() + MB as usize, 0);
     image.block(1, (place + MB) | 6);
@@ -72,7 +53,6 @@ fn entries_that_share_a_part() {
     assert!(report.total == 1 && report.findings[0].contains("shares"), "{report:?}");
 }
 
-/// As many findings as blocks: only some are kept.
 #[test]
 fn check_bounds_the_number_of_findings() {
     let mut image = Image::new(&VhdxBuilder::new(4096 * MB));
@@ -82,49 +62,47 @@ fn check_bounds_the_number_of_findings() {
     assert_eq!((report.total, report.findings.len()), (4096, 100));
 }
 
-/// 2047 of what may be there 2047 times.
 #[test]
-fn full_tables() {
-    let mut image = Image::new(&disk());
-    let (regions, items) = (2047_u32.to_le_bytes(), 2047_u16.to_le_bytes());
-    let mut entries = vec![0; 2045 * 32];
-    for (i, entry) in (0_u64..).zip(entries.chunks_exact_mut(32)) {
-        put(entry, 0, u128::from(i + 1).to_le_bytes());
-        put(entry, 16, ((i + 64) * MB).to_le_bytes());
-        put(entry, 24, (MB as u32).to_le_bytes());
-    }
-    image.region_tables(16 + 64, &entries);
-    image.region_tables(8, regions);
-    let mut entries = vec![0; 2042 * 32];
-    for (i, entry) in (0_u32..).zip(entries.chunks_exact_mut(32)) {
-        put(entry, 0, u128::from(i + 1).to_le_bytes());
-        put(entry, 16, (128 * 1024 + i).to_le_bytes());
-        put(entry, 20, 1_u32.to_le_bytes());
-    }
+fn accepts_tables_with_the_maximum_number_of_entries() {
+    let mut image = Image::new(&single());
+    let entries = |count, fields: &dyn Fn(u64) -> (u64, u64)| -> Vec<u8> {
+        let entry = |i: u64| {
+            let ((a, b), mut entry) = (fields(i), [0; 32]);
+            put(&mut entry, 0, (i + 1).to_le_bytes());
+            put(&mut entry, 16, a.to_le_bytes());
+            put(&mut entry, 24, b.to_le_bytes());
+            entry
+        };
+        (0..count).flat_map(entry).collect()
+    };
+    image.region_tables(16 + 64, entries(2045, &|i| ((i + 64) * MB, MB)));
+    image.region_tables(8, 2047_u32.to_le_bytes());
     let table = image.at.metadata_offset;
-    image.put(table + 32 + 5 * 32, entries);
-    image.put(table + 10, items);
+    // The offset is the lower half, and the length, 1, the upper.
+    image.put(table + 32 + 5 * 32, entries(2042, &|i| (1 << 32 | (128 * 1024 + i), 0)));
+    image.put(table + 10, 2047_u16.to_le_bytes());
     let source = Patched::new(&Arc::new(image.bytes));
     let answer = query(source).bounded("full tables", MEMORY);
-    assert_eq!(answer.unwrap().ranges, allocated());
+    assert_eq!(answer.unwrap().ranges, single_allocated());
 }
 
-/// A file that claims to have 2^64 - 1 bytes; a check would need a bit for each megabyte.
+/// A check would need a bit for each mebibyte of 2^64 - 1 bytes.
 #[test]
-fn file_of_maximum_length() {
-    let source = Patched::new(&Arc::new(Image::new(&disk()).bytes)).long(u64::MAX);
+fn accepts_a_file_of_maximum_length() {
+    let source = Patched::new(&Arc::new(Image::new(&single()).bytes)).long(u64::MAX);
     let answer = query(source.clone()).bounded("a query", MEMORY);
-    assert_eq!(answer.unwrap().ranges, allocated());
+    assert_eq!(answer.unwrap().ranges, single_allocated());
     must_fail("a check", check_source(source, MEMORY), OUT_OF_MEMORY);
 }
 
-/// The largest disk in the smallest blocks: a BAT of half a gigabyte, all zeros.
+/// The BAT has half a gibibyte, all zeros.
 #[test]
-fn the_largest_disk() {
-    let mut image = Image::new(&disk());
+fn accepts_the_largest_disk_in_the_smallest_blocks() {
+    let mut image = Image::new(&single());
     let place = image.bytes.len() as u64;
-    region(&mut image, 0, place, 513 * MB);
-    size(&mut image, 64 << 40);
+    image.region_tables(16 + 16, place.to_le_bytes());
+    image.region_tables(16 + 24, (513_u32 << 20).to_le_bytes());
+    image.item(ids::VIRTUAL_DISK_SIZE, 0, (64_u64 << 40).to_le_bytes());
     let source = Patched::new(&Arc::new(image.bytes)).long(place + 600 * MB);
     let answer = query(source).bounded("the largest disk", MEMORY).unwrap();
     assert_eq!((answer.processed_byte_length, answer.ranges.len()), (64 << 40, 0));
@@ -133,7 +111,7 @@ fn the_largest_disk() {
 /// Every other sector is in the child, and all blocks share one place: a small file with two
 /// million ranges. The list of them is bounded, ranges one by one need no list.
 #[test]
-fn more_ranges_than_fit() {
+fn bounds_the_memory_of_a_list_of_ranges() {
     const BASE: &str = "/disks/base.vhdx";
     let disk = || VhdxBuilder::new(2048 * MB).seed(4);
     let parent = Image::new(&disk());
@@ -148,7 +126,7 @@ fn more_ranges_than_fit() {
     let question = question.memory_budget(MEMORY);
     must_fail("a list", question.bounded("a list", 2 * MEMORY), OUT_OF_MEMORY);
     let disk = question.open().unwrap();
-    // What a question used is there for the next one.
+    // The memory of a question is available to the next one.
     for _ in 0..3 {
         let since = question.since.clone();
         let ranges = disk.changes(since).ranges().unwrap();

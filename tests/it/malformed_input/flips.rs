@@ -1,22 +1,11 @@
-//! Flips every byte of what a query reads: where a checksum covers it, the answer is an error,
-//! the same, or larger; elsewhere it may be another one, and the query ends without a panic.
+//! Flips every byte that a query reads: if a checksum covers it, the result is an error or an answer
+//! with every changed range; otherwise the query ends without a panic.
 
-use super::bounds::{Question, TIME};
-use crate::common::image::Image;
-use crate::common::memory::{MemoryStorage, Patched, WithFile};
-use crate::common::ranges;
-use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread;
-use uuid::Uuid;
-use vhdx_rct::{Baseline, ByteRange, Error, RctId};
-use vhdx_rct_fixtures::pattern::Fill;
+use super::bounds::{MEMORY, Question, bounded};
+use crate::common::prelude::*;
+use crate::common::tables::table_bytes;
 use vhdx_rct_fixtures::rct::{Branch, Checksum, HEADERS, RctBuilder};
-use vhdx_rct_fixtures::vhdx::{
-    Block, DirtyLog, HeaderPlan, KB, LogPlan, MB, ParentLocator, Target, VhdxBuilder, ids,
-};
+use vhdx_rct_fixtures::vhdx::Target;
 
 const CHILD: &str = "/disks/child.avhdx";
 const BASE: &str = "/disks/base.vhdx";
@@ -60,47 +49,31 @@ impl Victim {
         Ok(Question::within(files, CHILD, self.since.clone()).ask()?.ranges)
     }
 
-    /// The problem with one flip, if there is one.
+    /// Returns the problem with one flip, if there is one.
     fn flip(&self, at: u64, mask: u8, allowed: Allowed) -> Option<String> {
         let byte = self.bytes[at as usize] ^ mask;
-        let damaged = Patched::new(&self.bytes).with(at, [byte]);
-        match catch_unwind(AssertUnwindSafe(|| self.ask(damaged))) {
-            Err(_) => Some("panicked".into()),
-            Ok(Err(_)) => None,
-            Ok(Ok(found)) if allowed == Allowed::Anything || covers(&found, &self.expected) => None,
-            Ok(Ok(found)) => Some(format!("{found:?}")),
-        }
+        let found = self.ask(Patched::new(&self.bytes).with(at, [byte])).ok()?;
+        let right = allowed == Allowed::Anything || covers(&found, &self.expected);
+        (!right).then(|| format!("{at:#x} ^ {mask:#04x}: {found:?}"))
     }
 
-    /// Flips bytes under each mask on a thread; none may take longer than [`TIME`].
-    fn walk(self, places: impl IntoIterator<Item = Range<u64>>, masks: &[u8], allowed: Allowed) {
-        let places: Vec<u64> = places.into_iter().flatten().collect();
-        let total = places.len() * masks.len();
-        let masks = masks.to_vec();
-        let at = Arc::new(AtomicU64::new(0));
-        let (sender, result) = mpsc::channel();
-        let reached = at.clone();
-        thread::spawn(move || {
-            for place in places {
-                reached.store(place, Ordering::Relaxed);
-                for &mask in &masks {
-                    let problem = self.flip(place, mask, allowed);
-                    let problem = problem.map(|what| format!("{place:#x} ^ {mask:#04x}: {what}"));
-                    if sender.send(problem).is_err() {
-                        return;
-                    }
-                }
-            }
-        });
-        let mut problems = Vec::new();
-        for _ in 0..total {
-            match result.recv_timeout(TIME) {
-                Ok(problem) => problems.extend(problem),
-                Err(_) => panic!("hangs at {:#x}", at.load(Ordering::Relaxed)),
-            }
+    /// Flips each byte under each mask.
+    fn walk(
+        self,
+        places: impl IntoIterator<Item = Range<u64>>,
+        masks: &'static [u8],
+        allowed: Allowed,
+    ) {
+        let (victim, mut problems) = (Arc::new(self), Vec::new());
+        for at in places.into_iter().flatten() {
+            let (name, victim) = (format!("{} at {at:#x}", victim.path), victim.clone());
+            let flip = move |&mask| victim.flip(at, mask, allowed);
+            problems.extend(bounded(&name, MEMORY, move || {
+                masks.iter().filter_map(flip).collect::<Vec<_>>()
+            }));
         }
-        let some = problems.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
-        assert!(problems.is_empty(), "{} of {total} flips:\n{some}", problems.len());
+        let some = problems[..problems.len().min(20)].join("\n");
+        assert!(problems.is_empty(), "{} flips of {}:\n{some}", problems.len(), victim.path);
     }
 }
 
@@ -135,7 +108,7 @@ fn child(base: &Image, log: LogPlan) -> Image {
 
 const CHANGES: [Range<u64>; 3] = [4096..12288, 51200..51712, MB..3 * MB];
 
-/// The child is damaged, and asked for what changed since its base.
+/// The child is damaged, and the question is for its changes since its base.
 fn damaged_child(log: LogPlan) -> (Victim, Image) {
     let base = base();
     let child = child(&base, log);
@@ -143,7 +116,7 @@ fn damaged_child(log: LogPlan) -> (Victim, Image) {
     (Victim::new(files, CHILD, child.bytes.clone(), Baseline::File(BASE.into()), &CHANGES), child)
 }
 
-/// The base is damaged, and all that the chain holds is asked for.
+/// The base is damaged, and the question is for all allocated ranges.
 fn damaged_base() -> (Victim, Image) {
     let base = base();
     let files = MemoryStorage::new().with(CHILD, child(&base, LogPlan::Clean).bytes);
@@ -151,102 +124,84 @@ fn damaged_base() -> (Victim, Image) {
     (Victim::new(files, BASE, base.bytes.clone(), Baseline::Allocated, &allocated), base)
 }
 
-fn headers(image: &Image) -> Vec<Range<u64>> {
-    let mut places = vec![0..8, 8..64];
-    places.extend(image.at.header_offsets.map(|at| at..at + 4 * KB));
-    places
+/// A child whose log is clean, and a base.
+fn damaged_disks() -> [(Victim, Image); 2] {
+    [damaged_child(LogPlan::Clean), damaged_base()]
 }
 
 #[test]
-fn headers_of_a_child() {
-    let (victim, child) = damaged_child(LogPlan::Clean);
-    victim.walk(headers(&child), FEW, Allowed::Superset);
+fn flips_in_headers_lose_no_range() {
+    for (victim, image) in damaged_disks() {
+        let headers = image.at.header_offsets.map(|at| at..at + 4 * KB);
+        victim.walk([0..8, 8..64].into_iter().chain(headers), FEW, Allowed::Superset);
+    }
 }
 
+/// The other copy is invalid, so a flip is an error.
 #[test]
-fn headers_of_a_base() {
-    let (victim, base) = damaged_base();
-    victim.walk(headers(&base), FEW, Allowed::Superset);
-}
-
-/// The table in use, entries and all: with the other copy gone, a flip is an error.
-#[test]
-fn region_tables() {
+fn flips_in_the_only_region_table_lose_no_range() {
     for copy in [0, 1] {
         let (mut victim, child) = damaged_child(LogPlan::Clean);
         let table = child.at.region_table_offsets[copy];
         let other = child.at.region_table_offsets[1 - copy] as usize;
         Arc::get_mut(&mut victim.bytes).unwrap()[other] ^= 1;
-        let entries = table..table + 128;
-        victim.walk(
-            [entries, table + 128 + copy as u64..table + 64 * KB].into_iter().enumerate().flat_map(
-                |(i, range)| range.step_by(if i == 0 { 1 } else { 5 }).map(|at| at..at + 1),
-            ),
-            FEW,
-            Allowed::Superset,
-        );
+        let rest = (table + 128 + copy as u64..table + 64 * KB).step_by(5).map(|at| at..at + 1);
+        victim.walk([table..table + 128].into_iter().chain(rest), FEW, Allowed::Superset);
     }
 }
 
 #[test]
-fn region_tables_that_back_each_other() {
+fn flips_in_one_of_two_region_tables_lose_no_range() {
     let (victim, child) = damaged_child(LogPlan::Clean);
     let places = child.at.region_table_offsets.map(|at| at..at + 112);
     victim.walk(places, FEW, Allowed::Superset);
 }
 
-/// No checksum covers what follows; a flip of the disk's size is another right answer.
-fn metadata(image: &Image) -> Vec<Range<u64>> {
-    let table = image.at.metadata_offset;
-    let mut places = vec![table..table + 32 * 8, table + 4096..table + 4096 + 64];
-    places.extend(image.at.metadata_items.values().map(|&(at, length)| at..at + length));
-    places
-}
-
 const ALL_BITS: &[u8] = &[0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0xFF];
 
+/// No checksum covers the metadata: a flip of the disk's size yields another right answer.
 #[test]
-fn metadata_of_both() {
-    let (victim, child) = damaged_child(LogPlan::Clean);
-    victim.walk(metadata(&child), ALL_BITS, Allowed::Anything);
-    let (victim, base) = damaged_base();
-    victim.walk(metadata(&base), ALL_BITS, Allowed::Anything);
+fn flips_in_metadata_do_not_panic() {
+    for (victim, image) in damaged_disks() {
+        let table = image.at.metadata_offset;
+        let places = [table..table + 32 * 8, table + 4096..table + 4096 + 64];
+        let items = image.at.metadata_items.values().map(|&(at, length)| at..at + length);
+        victim.walk(places.into_iter().chain(items), ALL_BITS, Allowed::Anything);
+    }
 }
 
-/// Flips of identity are errors even where no checksum covers it: of the disk's id, and of
-/// the locator's linkage.
+/// Flips of the disk's id and of the locator's linkage are errors, though no checksum covers them.
 #[test]
-fn metadata_that_is_compared() {
-    let (victim, child) = damaged_child(LogPlan::Clean);
-    let (id, _) = child.at.metadata_items[&ids::VIRTUAL_DISK_ID];
-    let (locator, length) = child.at.metadata_items[&ids::PARENT_LOCATOR];
-    victim.walk([id..id + 16, locator..locator + length], ALL_BITS, Allowed::Superset);
-    let (victim, base) = damaged_base();
-    let (id, _) = base.at.metadata_items[&ids::VIRTUAL_DISK_ID];
-    victim.walk([id..id + 16], ALL_BITS, Allowed::Superset);
+fn flips_in_compared_metadata_lose_no_range() {
+    for (victim, image) in damaged_disks() {
+        let items = [ids::VIRTUAL_DISK_ID, ids::PARENT_LOCATOR];
+        let items = items.iter().filter_map(|id| image.at.metadata_items.get(id));
+        victim.walk(items.map(|&(at, length)| at..at + length), ALL_BITS, Allowed::Superset);
+    }
 }
 
 #[test]
-fn bats_and_bitmaps() {
-    let (victim, child) = damaged_child(LogPlan::Clean);
-    let (bat, bitmap) = (child.at.bat_offset, child.at.bitmap[&0]);
-    let bitmap_entry = child.at.bitmap_entry_offset(0);
-    let places = [bat..bat + 40, bitmap_entry..bitmap_entry + 8, bitmap..bitmap + 1024];
-    victim.walk(places, ALL_BITS, Allowed::Anything);
-    let (victim, base) = damaged_base();
-    let bat = base.at.bat_offset;
-    victim.walk([bat..bat + 40], ALL_BITS, Allowed::Anything);
+fn flips_in_bats_and_bitmaps_do_not_panic() {
+    for (victim, image) in damaged_disks() {
+        let bat = image.at.bat_offset;
+        let mut places = vec![bat..bat + 40];
+        if let Some(&bitmap) = image.at.bitmap.get(&0) {
+            let entry = image.at.bitmap_entry_offset(0);
+            places.extend([entry..entry + 8, bitmap..bitmap + 1024]);
+        }
+        victim.walk(places, ALL_BITS, Allowed::Anything);
+    }
 }
 
-/// Everything that can go through the log does. An entry that does not hold any more is as
-/// good as none, and with a single one that leaves nothing to replay.
+/// All structures are updated through the log. An invalid entry counts as absent, and without a
+/// single valid one there is nothing to replay.
 fn dirty() -> DirtyLog {
     let targets = vec![Target::Bat, Target::Metadata, Target::Bitmaps, Target::RegionTables];
     DirtyLog { targets, ..DirtyLog::default() }
 }
 
 #[test]
-fn a_log_of_one_entry() {
+fn flips_in_a_log_of_one_entry_lose_no_range() {
     let (victim, child) = damaged_child(LogPlan::Dirty(dirty()));
     let (start, length) = child.at.log_entries[0];
     let log = child.at.log_offset;
@@ -259,10 +214,9 @@ fn a_log_of_one_entry() {
     victim.walk(places, ONE, Allowed::Superset);
 }
 
-/// A damaged head is the same as one that was not written to its end, so the answer may be
-/// that of the entry before.
+/// A damaged head is like a torn one, so the answer may be that of the entry before.
 #[test]
-fn a_log_of_three_entries() {
+fn flips_in_a_log_of_three_entries_do_not_panic() {
     let log = DirtyLog { entries: 3, torn: true, older: true, ..dirty() };
     let (victim, child) = damaged_child(LogPlan::Dirty(log));
     let log = child.at.log_offset;
@@ -278,27 +232,24 @@ fn table(
     units: &[(Range<u64>, u32)],
     checksum: Checksum,
 ) -> (Vec<u8>, Vec<Range<u64>>) {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("table");
     let branches = [(Uuid::from_u128(0xA), 0), (BRANCH, 3)];
     let branches = branches.map(|(guid, first)| Branch { guid, first, limit: u32::MAX });
-    let mut builder =
-        RctBuilder::new(4 * MB).branches(branches.into(), newest).header_checksum(checksum);
-    for (range, number) in units {
-        builder.set(range.clone(), *number);
-    }
-    let placement = builder.write(&path).unwrap();
+    let table = RctBuilder::new(4 * MB).branches(branches.into(), newest).header_checksum(checksum);
+    let with =
+        |table: RctBuilder, (range, number): &(Range<_>, _)| table.with(range.clone(), *number);
     let mut pages = vec![0x9000..0xA000];
-    pages.extend(placement.sequence_pages.values().map(|&page| page..page + 4096));
-    (std::fs::read(&path).unwrap(), pages)
+    let bytes = table_bytes(&units.iter().fold(table, with), |_, placement| {
+        pages.extend(placement.sequence_pages.values().map(|&page| page..page + 4096));
+    });
+    (bytes, pages)
 }
 
 fn table_of(disk: &str) -> &'static str {
     if disk == CHILD { "/disks/child.avhdx.rct" } else { "/disks/base.vhdx.rct" }
 }
 
-/// The child alone resolves the id, and the base's table is its witness; one of the two tables
-/// is damaged.
+/// Only the child's table holds the id, and the base's table confirms it; one of the two is
+/// damaged.
 fn damaged_table(disk: &str, checksum: Checksum) -> (Victim, Vec<Range<u64>>) {
     let table = |disk: &str| match disk {
         CHILD => table(7, &[(0..4, 3), (64..192, 3), (0..1, 8), (130..140, 8)], checksum),
@@ -321,7 +272,7 @@ fn damaged_table(disk: &str, checksum: Checksum) -> (Victim, Vec<Range<u64>>) {
 }
 
 #[test]
-fn pages_of_a_table() {
+fn flips_in_table_pages_lose_no_range() {
     for disk in [CHILD, BASE] {
         let (victim, pages) = damaged_table(disk, Checksum::At4From8);
         assert_eq!(pages.len(), 2);
@@ -329,40 +280,41 @@ fn pages_of_a_table() {
     }
 }
 
-/// The copies are the same; a damaged one gives way to the other.
+/// The start of the history in both header copies.
+fn histories() -> [Range<u64>; 2] {
+    HEADERS.map(|at| at + 0x1000..at + 0x1000 + 24 * 3)
+}
+
+/// The header copies are identical: the other one replaces a damaged one.
 #[test]
-fn headers_of_a_table() {
+fn flips_in_one_of_two_table_headers_lose_no_range() {
     for disk in [CHILD, BASE] {
         let (victim, _) = damaged_table(disk, Checksum::At4From8Whole);
         let fields = HEADERS.map(|at| at..at + 0x80);
-        let history = HEADERS.map(|at| at + 0x1000..at + 0x1000 + 24 * 3);
-        victim.walk(fields.into_iter().chain(history), FEW, Allowed::Superset);
+        victim.walk(fields.into_iter().chain(histories()), FEW, Allowed::Superset);
         let (victim, _) = damaged_table(disk, Checksum::At4From8Whole);
         let rest = HEADERS.map(|at| at + 0x80..at + 0x4000).into_iter().flatten().step_by(7);
         victim.walk(rest.map(|at| at..at + 1), ONE, Allowed::Superset);
     }
 }
 
-/// Where the checksum covers the header's first page only, nothing covers the history. A
-/// table that is asked alone is safe even then: it knows the id, or it refuses.
+/// If the checksum covers only the header's first page, nothing covers the history. A single table
+/// is safe even then: it contains the id, or the question is refused.
 #[test]
-fn a_history_without_checksum() {
-    let base = base();
-    let disk = MemoryStorage::new().with(CHILD, base.bytes);
+fn flips_in_an_unprotected_history_lose_no_range() {
+    let disk = MemoryStorage::new().with(CHILD, base().bytes);
     let (bytes, _) = table(5, &[(10..20, 6), (200..201, 6)], Checksum::At4From8);
     let changes = [10 << 14..20 << 14, 200 << 14..201 << 14];
     let since = Baseline::Rct(RctId::new(BRANCH, 4));
     let victim = Victim::new(disk, table_of(CHILD), bytes, since, &changes);
-    let history = HEADERS.map(|at| at + 0x1000..at + 0x1000 + 24 * 3);
-    victim.walk(history, ALL_BITS, Allowed::Superset);
+    victim.walk(histories(), ALL_BITS, Allowed::Superset);
 }
 
-/// A parent whose damaged history does not begin the child's any more is no witness.
+/// A parent whose damaged history no longer begins the child's confirms nothing.
 #[test]
-fn a_history_without_checksum_in_a_chain() {
+fn flips_in_an_unprotected_history_of_a_chain_lose_no_range() {
     for disk in [CHILD, BASE] {
         let (victim, _) = damaged_table(disk, Checksum::At4From8);
-        let history = HEADERS.map(|at| at + 0x1000..at + 0x1000 + 24 * 3);
-        victim.walk(history, ALL_BITS, Allowed::Superset);
+        victim.walk(histories(), ALL_BITS, Allowed::Superset);
     }
 }

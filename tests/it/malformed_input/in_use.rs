@@ -1,20 +1,17 @@
-//! Files that another program locks, writes to or replaces: 32774, and never an answer that may
-//! belong to no state of the disk.
+//! Files that another program locks, writes to or replaces: 32774 instead of an answer that may mix
+//! two states of the disk.
 
+use crate::common::prelude::*;
 use std::fs::{self, File};
-use std::io;
 use std::os::unix::fs::{FileExt, symlink};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-use vhdx_rct::source::{FileSource, LocalStorage, Source};
-use vhdx_rct::{Baseline, Disk, Error, ErrorKind, OpenOptions, VirtualDiskChanges};
+use vhdx_rct::source::{FileSource, LocalStorage};
 
 const ID: &str = "rctX:e6fd24a8:8ef8:4a21:9394:f28867b17470:00000001";
 const DISK: &str = "child.avhdx";
-/// What a question since [`ID`] has to read; with them lies the parent's table.
+/// The files that a question since [`ID`] reads; the parent's table is beside them.
 const FILES: [&str; 3] = [DISK, "base.vhdx", "child.avhdx.rct"];
 
 /// A directory with copies of a disk, its parent and their tables.
@@ -34,10 +31,6 @@ impl Copies {
         self.0.path().join(name)
     }
 
-    fn open(&self) -> Disk {
-        Disk::open(self.path(DISK)).unwrap()
-    }
-
     fn ask(&self) -> Result<VirtualDiskChanges, Error> {
         Disk::open(self.path(DISK))?.changes(since()).collect()
     }
@@ -51,8 +44,8 @@ fn since() -> Baseline {
     ID.parse().unwrap()
 }
 
-/// Asks, and makes the change after the first range. A later question about the same disk must
-/// not be answered either.
+/// Asks, and makes the change after the first range. A later question about the same disk must fail
+/// too.
 fn change_during(disk: &Disk, change: impl FnOnce()) -> Option<Error> {
     let mut ranges = disk.changes(since()).ranges().unwrap();
     ranges.next().unwrap().unwrap();
@@ -70,7 +63,7 @@ fn assert_in_use(error: &Error, kind: ErrorKind, name: &str) {
 }
 
 #[test]
-fn refuses_a_file_under_an_exclusive_flock() {
+fn rejects_a_file_under_an_exclusive_flock() {
     for name in FILES {
         let copies = Copies::new();
         let other = copies.writer(name);
@@ -86,7 +79,7 @@ fn refuses_a_file_under_an_exclusive_flock() {
     }
 }
 
-/// While a file is open for reading, a virtual machine that starts must get its locks.
+/// A virtual machine that starts during a query must get its locks.
 #[test]
 fn holds_no_lock_while_it_reads() {
     let copies = Copies::new();
@@ -124,46 +117,40 @@ mod ofd {
         }
     }
 
+    /// QEMU's locks as measured: all are read locks, and a reader's do not conflict.
     #[test]
-    fn refuses_a_file_under_a_write_lock() {
-        for name in FILES {
-            for (start, length) in [(0, 0), (0, 1), (77, 1), (1 << 40, 1), (4096, 1 << 20)] {
-                let copies = Copies::new();
-                let other = copies.writer(name);
-                lock(&other, libc::F_WRLCK, start, length).unwrap();
-                let error = copies.ask().unwrap_err();
-                assert_in_use(&error, ErrorKind::InUse, name);
-                assert!(error.to_string().contains("write lock"), "{error}");
-                drop(other);
-                copies.ask().unwrap();
-            }
-        }
-    }
-
-    /// QEMU's locks as measured: read locks all of them, and those of a reader are not in the way.
-    #[test]
-    fn distinguishes_qemu_writers_from_qemu_readers() {
-        let cases: [(&[i64], bool); 6] = [
-            (&[100, 101, 103, 201, 203], true),
-            (&[100, 101], true),
-            (&[100, 103], true),
-            (&[100, 201, 203], false),
-            (&[100], false),
-            (&[], false),
+    fn rejects_write_locks_and_the_locks_of_qemu_writers() {
+        const READ: i32 = libc::F_RDLCK;
+        const WRITE: i32 = libc::F_WRLCK;
+        let bytes = |bytes: &[i64]| bytes.iter().map(|&byte| (byte, 1)).collect::<Vec<_>>();
+        let cases = [
+            (WRITE, vec![(0, 0)], Some("write lock")),
+            (WRITE, vec![(0, 1)], Some("write lock")),
+            (WRITE, vec![(77, 1)], Some("write lock")),
+            (WRITE, vec![(1 << 40, 1)], Some("write lock")),
+            (WRITE, vec![(4096, 1 << 20)], Some("write lock")),
+            (READ, bytes(&[100, 101, 103, 201, 203]), Some("QEMU")),
+            (READ, bytes(&[100, 101]), Some("QEMU")),
+            (READ, bytes(&[100, 103]), Some("QEMU")),
+            (READ, bytes(&[100, 201, 203]), None),
+            (READ, bytes(&[100]), None),
+            (READ, vec![], None),
         ];
         for name in FILES {
-            for (bytes, writes) in cases {
+            for (kind, locks, expected) in &cases {
                 let copies = Copies::new();
                 let other = copies.writer(name);
-                for &byte in bytes {
-                    lock(&other, libc::F_RDLCK, byte, 1).unwrap();
+                for &(start, length) in locks {
+                    lock(&other, *kind, start, length).unwrap();
                 }
-                let answer = copies.ask();
-                assert_eq!(answer.is_err(), writes, "{name}, {bytes:?}: {answer:?}");
-                if let Err(error) = answer {
+                let error = copies.ask().err();
+                assert_eq!(error.is_some(), expected.is_some(), "{name}, {locks:?}: {error:?}");
+                if let (Some(error), Some(says)) = (error, expected) {
                     assert_in_use(&error, ErrorKind::InUse, name);
-                    assert!(error.to_string().contains("QEMU"), "{error}");
+                    assert!(error.to_string().contains(says), "{locks:?}: {error}");
                 }
+                drop(other);
+                copies.ask().unwrap();
             }
         }
     }
@@ -171,14 +158,13 @@ mod ofd {
 
 #[test]
 fn detects_a_path_redirected_during_the_query() {
-    type Change = fn(&Path, &Path);
+    type Change = fn(&Path, &Path) -> io::Result<()>;
     let changes: [(&str, Change); 4] = [
-        ("another file is renamed over it", |file, copy| fs::rename(copy, file).unwrap()),
-        ("it is renamed", |file, _| fs::rename(file, file.with_extension("old")).unwrap()),
-        ("it is deleted", |file, _| fs::remove_file(file).unwrap()),
-        ("a link to a copy takes its place", |file, copy| {
-            fs::remove_file(file).unwrap();
-            symlink(copy, file).unwrap();
+        ("another file is renamed over it", |file, copy| fs::rename(copy, file)),
+        ("it is renamed", |file, _| fs::rename(file, file.with_extension("old"))),
+        ("it is deleted", |file, _| fs::remove_file(file)),
+        ("a link to a copy replaces it", |file, copy| {
+            fs::remove_file(file).and_then(|()| symlink(copy, file))
         }),
     ];
     // SAFETY: the files' content stays as it is.
@@ -190,7 +176,7 @@ fn detects_a_path_redirected_during_the_query() {
                 fs::copy(&file, &copy).unwrap();
                 let mut options = OpenOptions::new();
                 let disk = options.storage(Arc::new(storage)).open(copies.path(DISK)).unwrap();
-                let error = change_during(&disk, || change(&file, &copy));
+                let error = change_during(&disk, || change(&file, &copy).unwrap());
                 let error = error.unwrap_or_else(|| panic!("{name}: {what}"));
                 assert_in_use(&error, ErrorKind::Changed, name);
             }
@@ -198,7 +184,6 @@ fn detects_a_path_redirected_during_the_query() {
     }
 }
 
-/// What a path led to when it was asked for counts, not what it leads to from elsewhere.
 #[test]
 fn detects_a_link_pointed_at_another_file() {
     let copies = Copies::new();
@@ -214,7 +199,7 @@ fn detects_a_link_pointed_at_another_file() {
     assert_in_use(&error.unwrap(), ErrorKind::Changed, "link.avhdx");
 }
 
-/// As QEMU writes: in place, without a change of any header or of the length.
+/// QEMU writes in place, without a change of any header or of the length.
 #[test]
 fn detects_a_write_without_header_change() {
     for name in FILES {
@@ -223,11 +208,9 @@ fn detects_a_write_without_header_change() {
         let last = writer.metadata().unwrap().len() - 1;
         let mut byte = [0];
         writer.read_exact_at(&mut byte, last).unwrap();
-        let disk = copies.open();
+        let disk = Disk::open(copies.path(DISK)).unwrap();
         assert!(change_during(&disk, || {}).is_none(), "nothing happened");
-        let error = change_during(&disk, || {
-            writer.write_all_at(&byte, last).unwrap();
-        });
+        let error = change_during(&disk, || writer.write_all_at(&byte, last).unwrap());
         assert_in_use(&error.unwrap(), ErrorKind::Changed, name);
     }
 }
@@ -236,15 +219,15 @@ fn detects_a_write_without_header_change() {
 #[test]
 fn detects_a_write_while_content_is_read() {
     let copies = Copies::new();
-    let disk = copies.open();
+    let disk = Disk::open(copies.path(DISK)).unwrap();
     disk.read_exact_at(&mut [0; 512], 0).unwrap();
     disk.verify_unchanged().unwrap();
     copies.writer("base.vhdx").write_all_at(&[7], 5 << 20).unwrap();
     assert_in_use(&disk.verify_unchanged().unwrap_err(), ErrorKind::Changed, "base.vhdx");
 }
 
-/// Times that come from a coarse clock do not tell two writes within 10 ms apart: a file that
-/// was just written is read only once a later write would have another time.
+/// A coarse clock may give two writes within 10 ms the same time, so a file is read only when a
+/// later write would have another time.
 #[test]
 fn opens_a_file_no_sooner_than_10_ms_after_its_last_write() {
     let copies = Copies::new();
@@ -267,7 +250,7 @@ fn opens_a_file_no_sooner_than_10_ms_after_its_last_write() {
 }
 
 #[test]
-fn refuses_a_file_that_is_written_to_while_it_is_opened() {
+fn rejects_a_file_that_is_written_to_while_it_is_opened() {
     let copies = Copies::new();
     let (writer, done) = (copies.writer(DISK), AtomicBool::new(false));
     thread::scope(|scope| {

@@ -1,14 +1,8 @@
-//! The largest disks that there can be, from files: memory does not follow their size.
+//! The largest possible disks, from files: the memory does not depend on their size.
 
 use super::bounds::*;
-use crate::common::image::Image;
-use std::path::Path;
-use vhdx_rct::{Baseline, RctId};
 use vhdx_rct_fixtures::bulk::{Chunk, Table};
-use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::PageOrder;
-use vhdx_rct_fixtures::rng::Rng;
-use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder};
 
 /// The memory that a query may use beyond the initial amount.
 const LARGE: usize = 32 << 20;
@@ -32,9 +26,9 @@ fn ask(name: &str, question: Question) -> (u64, u64) {
     streamed
 }
 
-/// A BAT of half a gigabyte, with blocks here and there.
+/// A BAT of half a gibibyte, with scattered blocks.
 #[test]
-fn a_dynamic_disk_of_64_terabytes() {
+fn bounds_the_memory_of_a_dynamic_disk_of_64_tebibytes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk.vhdx");
     let mut rng = Rng::new(1);
@@ -51,8 +45,8 @@ fn a_dynamic_disk_of_64_terabytes() {
 /// The number of the disk's chunks with blocks, one in 64.
 const RAGGED: u64 = (SIZE >> 32) / 64;
 
-/// All blocks of these chunks are partly there, and each chunk's sectors look the same: one
-/// bitmap block and one payload block serve all.
+/// All blocks of these chunks are partially present, with the same sectors: they share one bitmap
+/// block and one payload block.
 fn ragged(directory: &Path, runs: u64) -> Question {
     const BLOCK: u64 = 256 * MB;
     let disk = || VhdxBuilder::new(SIZE).block_size(BLOCK).seed(4);
@@ -78,7 +72,7 @@ fn ragged(directory: &Path, runs: u64) -> Question {
 }
 
 #[test]
-fn a_ragged_differencing_disk_of_64_terabytes() {
+fn bounds_the_memory_of_a_differencing_disk_of_64_tebibytes() {
     let directory = tempfile::tempdir().unwrap();
     let count = RAGGED * 32;
     assert_eq!(ask("a ragged disk", ragged(directory.path(), 32)), (count, count * 2048));
@@ -86,7 +80,7 @@ fn a_ragged_differencing_disk_of_64_terabytes() {
 
 /// A table of four million chunks, some of them ragged, their pages in no order.
 #[test]
-fn a_tracked_disk_of_64_terabytes() {
+fn bounds_the_memory_of_a_tracked_disk_of_64_tebibytes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk.vhdx");
     VhdxBuilder::new(SIZE).block_size(256 * MB).write(&path).unwrap();

@@ -1,150 +1,118 @@
-//! Logs built to burn time and memory, or to replay what is not theirs.
+//! Logs that would take unbounded time or memory, or replay structures of other logs.
 
 use super::bounds::*;
-use super::files::{allocated, check_source, disk, query};
-use crate::common::image::Image;
-use crate::common::memory::Patched;
-use std::io;
-use std::sync::Arc;
+use super::files::{check_source, query};
 use std::sync::atomic::{AtomicU64, Ordering};
-use vhdx_rct::source::Source;
-use vhdx_rct::{ByteRange, Error};
 use vhdx_rct_fixtures::vhdx::log::{Descriptor, RawEntry, raw_entry};
-use vhdx_rct_fixtures::vhdx::{LogPlan, MB, store_crc};
 
-/// An entry that changes nothing: zeros where the BAT has zeros.
+/// An entry that changes nothing: zeros in place of zeros of the BAT.
 fn entry(image: &Image) -> RawEntry {
-    RawEntry {
-        sequence: 7,
-        log_guid: image.at.log_guid,
-        flushed_file_offset: image.bytes.len() as u64,
-        last_file_offset: image.bytes.len() as u64,
-        descriptors: vec![Descriptor::zero(image.at.bat_offset + 8192, 4096)],
-        ..RawEntry::default()
-    }
-}
-
-fn with_log(parts: Vec<(u64, Vec<u8>)>) -> Image {
-    Image::new(&disk().log(LogPlan::Raw(parts)))
+    image.log_entry(vec![Descriptor::zero(image.at.bat_offset + 8192, 4096)])
 }
 
 fn ask(name: &str, parts: Vec<(u64, Vec<u8>)>) -> Result<Vec<ByteRange>, Error> {
-    let source = Patched::new(&Arc::new(with_log(parts).bytes));
+    let source = Patched::new(&Arc::new(Image::with_log(parts).bytes));
     query(source).bounded(name, MEMORY).map(|answer| answer.ranges)
 }
 
-#[test]
-fn counts_and_lengths() {
-    let image = Image::new(&disk());
-    type Edit = fn(&mut RawEntry);
-    let cases: [(&str, Edit); 5] = [
-        ("2^32 - 1 descriptors", |e| e.descriptor_count = Some(u32::MAX)),
-        ("2^31 descriptors", |e| e.descriptor_count = Some(1 << 31)),
-        ("descriptors up to the log's end", |e| e.descriptor_count = Some(32766)),
-        ("an entry of no length", |e| e.entry_length = Some(0)),
-        ("an entry of 2^32 - 4096 bytes", |e| e.entry_length = Some(0_u32.wrapping_sub(4096))),
-    ];
-    for (name, edit) in cases {
-        let mut raw = entry(&image);
-        edit(&mut raw);
-        must_fail(name, ask(name, vec![(0, raw_entry(&raw))]), CORRUPT);
-    }
+#[track_caller]
+fn must_accept(name: &str, answer: Result<Vec<ByteRange>, Error>) {
+    assert_eq!(answer.unwrap_or_else(|error| panic!("{name}: {error}")), single_allocated());
 }
 
 #[test]
-fn zero_descriptors_of_maximum_length() {
-    let image = Image::new(&disk());
+fn bounds_zero_descriptors_of_maximum_length() {
+    let image = Image::new(&single());
     let free = image.bytes.len() as u64;
     let cases = [
-        ("over everything", Descriptor::zero(0, 1 << 62), 1 << 62, Err(CORRUPT)),
-        ("behind the file's end", Descriptor::zero(4 * MB, 1 << 62), free, Err(CORRUPT)),
-        ("over the top", Descriptor::zero(0_u64.wrapping_sub(4096), 8192), 1 << 63, Err(CORRUPT)),
-        ("from 2^63 on", Descriptor::zero(1 << 63, 1 << 63), 1 << 63, Err(CORRUPT)),
-        ("where nothing is", Descriptor::zero(free, 1 << 62), 1 << 63, Ok(allocated())),
-        ("over the content", Descriptor::zero(4 * MB, 1 << 62), 1 << 63, Ok(allocated())),
-        ("none at all", Descriptor::zero(4 * MB, 0), free, Ok(allocated())),
-        ("none at all, far away", Descriptor::zero(1 << 62, 0), free, Ok(allocated())),
-        ("up to the top", Descriptor::zero(4 * MB, 1 << 62), u64::MAX, Ok(allocated())),
+        ("over everything", 0, 1 << 62, 1 << 62, false),
+        ("after the file's end", 4 * MB, 1 << 62, free, false),
+        ("past 2^64", 4096_u64.wrapping_neg(), 8192, 1 << 63, false),
+        ("from 2^63 on", 1 << 63, 1 << 63, 1 << 63, false),
+        ("after all content", free, 1 << 62, 1 << 63, true),
+        ("over the content", 4 * MB, 1 << 62, 1 << 63, true),
+        ("empty", 4 * MB, 0, free, true),
+        ("empty, far away", 1 << 62, 0, free, true),
+        ("in a file of 2^64 - 1 bytes", 4 * MB, 1 << 62, u64::MAX, true),
     ];
-    for (name, descriptor, last_file_offset, expected) in cases {
-        let raw = RawEntry { last_file_offset, descriptors: vec![descriptor], ..entry(&image) };
+    for (name, offset, length, last_file_offset, accepted) in cases {
+        let descriptors = vec![Descriptor::zero(offset, length)];
+        let raw = RawEntry { last_file_offset, descriptors, ..entry(&image) };
         let answer = ask(name, vec![(0, raw_entry(&raw))]);
-        match expected {
-            Ok(ranges) => assert_eq!(answer.unwrap(), ranges, "{name}"),
-            Err(code) => must_fail(name, answer, code),
-        }
+        if accepted { must_accept(name, answer) } else { must_fail(name, answer, CORRUPT) }
     }
 }
 
-/// Updates of what must not be updated: the replayed page is junk wherever it is looked at.
 #[test]
-fn updates_of_the_structures_themselves() {
-    let image = Image::new(&disk());
-    let junk = |offset| vec![Descriptor::data(offset, vec![0xEE; 4096])];
-    let cases = [
-        ("the region tables", [junk(192 << 10), junk(256 << 10)].concat(), CORRUPT),
-        ("the metadata", junk(image.at.metadata_offset), METADATA_CORRUPT),
-        ("the BAT", junk(image.at.bat_offset), BAT_CORRUPT),
+fn rejects_replayed_junk_in_structures() {
+    let image = Image::new(&single());
+    let ask = |name: &str, offsets: &[u64]| {
+        let junk = |&offset: &u64| Descriptor::data(offset, vec![0xEE; 4096]);
+        let raw = RawEntry { descriptors: offsets.iter().map(junk).collect(), ..entry(&image) };
+        ask(name, vec![(0, raw_entry(&raw))])
+    };
+    let cases: [(_, &[u64], _); 3] = [
+        ("the region tables", &[192 << 10, 256 << 10], CORRUPT),
+        ("the metadata", &[image.at.metadata_offset], METADATA_CORRUPT),
+        ("the BAT", &[image.at.bat_offset], BAT_CORRUPT),
     ];
-    for (name, descriptors, code) in cases {
-        let raw = RawEntry { descriptors, ..entry(&image) };
-        must_fail(name, ask(name, vec![(0, raw_entry(&raw))]), code);
+    for (name, offsets, code) in cases {
+        must_fail(name, ask(name, offsets), code);
     }
     // The log itself was read before; the headers are compared at the end.
     for offset in [0, 64 << 10, 128 << 10, image.at.log_offset, image.at.log_offset + 4096] {
-        let raw = RawEntry { descriptors: junk(offset), ..entry(&image) };
-        if let Ok(ranges) = ask("an update", vec![(0, raw_entry(&raw))]) {
-            assert_eq!(ranges, allocated(), "{offset:#x}");
+        let name = format!("{offset:#x}");
+        if let Ok(ranges) = ask(&name, &[offset]) {
+            assert_eq!(ranges, single_allocated(), "{name}");
         }
     }
 }
 
-/// The ring's entries follow one another for ever: the last one ends where the first begins.
+/// The last entry in the ring ends at the start of the first.
 #[test]
-fn entries_that_form_a_cycle() {
-    let image = Image::new(&disk());
-    let ring = |sequence: fn(u64) -> u64, tail: fn(u64) -> u32| {
-        let one = |i| RawEntry { sequence: sequence(i), tail: tail(i), ..entry(&image) };
-        (0..256).map(|i| (i * 4096, raw_entry(&one(i)))).collect::<Vec<_>>()
+fn bounds_entries_that_form_a_cycle() {
+    let image = Image::new(&single());
+    let ask_ring = |name: &str, sequence: fn(u64) -> u64, tail: fn(u64) -> u64| {
+        let one = |i| {
+            let (sequence, tail) = (sequence(i), (tail(i) * 4096) as u32);
+            (i * 4096, raw_entry(&RawEntry { sequence, tail, ..entry(&image) }))
+        };
+        ask(name, (0..256).map(one).collect())
     };
-    let rising = ask("rising", ring(|i| i + 1, |_| 0));
-    assert_eq!(rising.unwrap(), allocated());
-    let from_the_middle = ask("from the middle", ring(|i| (i + 128) % 256 + 1, |_| 128 * 4096));
-    assert_eq!(from_the_middle.unwrap(), allocated());
-    let up_to_the_top = ask("up to the top", ring(|i| u64::MAX - 255 + i, |_| 0));
-    assert_eq!(up_to_the_top.unwrap(), allocated());
+    let accept = |name, sequence, tail| must_accept(name, ask_ring(name, sequence, tail));
+    let reject = |name, sequence, tail| must_fail(name, ask_ring(name, sequence, tail), CORRUPT);
+    accept("rising", |i| i + 1, |_| 0);
+    accept("from the middle", |i| (i + 128) % 256 + 1, |_| 128);
+    accept("up to the maximum", |i| u64::MAX - 255 + i, |_| 0);
     // Each is complete in itself, and any of them may be the one to replay.
-    must_fail("alike", ask("alike", ring(|_| 7, |i| i as u32 * 4096)), CORRUPT);
-    must_fail(
-        "falling",
-        ask("falling", ring(|i| 256 - i, |i| (i as u32 + 1) % 256 * 4096)),
-        CORRUPT,
-    );
+    reject("all alike", |_| 7, |i| i);
+    reject("falling", |i| 256 - i, |i| (i + 1) % 256);
 }
 
-/// One entry as long as the ring is its own successor.
+/// The entry is as long as the ring.
 #[test]
-fn entry_that_is_its_own_successor() {
-    let image = Image::new(&disk());
+fn replays_an_entry_that_is_its_own_successor() {
+    let image = Image::new(&single());
     let zero = Descriptor::zero(image.at.bat_offset + 8192, 4096);
     let raw = RawEntry { descriptors: vec![zero; 32_766], ..entry(&image) };
     assert_eq!(raw.length(), MB);
-    assert_eq!(ask("the whole ring", vec![(0, raw_entry(&raw))]).unwrap(), allocated());
-    let turned = RawEntry { tail: 512 << 10, ..raw };
-    let answer = ask("the whole ring, turned", vec![(512 << 10, raw_entry(&turned))]);
-    assert_eq!(answer.unwrap(), allocated());
+    for (name, tail) in [("the whole ring", 0), ("from the middle of the ring", 512 << 10)] {
+        let raw = RawEntry { tail, ..raw.clone() };
+        must_accept(name, ask(name, vec![(tail.into(), raw_entry(&raw))]));
+    }
 }
 
 /// Each sector begins an entry that claims to fill the ring: checking them all would read the
 /// log once for each.
 #[test]
-fn entries_inside_one_another() {
+fn rejects_entries_inside_one_another() {
+    let image = Image::new(&single());
     for length in [MB, 512 << 10, 128 << 10] {
-        let image = Image::new(&disk());
-        let one =
-            |i| RawEntry { entry_length: Some(length as u32), sequence: i + 1, ..entry(&image) };
+        let entry_length = Some(length as u32);
+        let one = |i| RawEntry { entry_length, sequence: i + 1, ..entry(&image) };
         let parts = (0..256).map(|i| (i * 4096, raw_entry(&one(i)))).collect();
-        must_fail("inside one another", ask("inside one another", parts), CORRUPT);
+        let name = format!("entries of {length} bytes");
+        must_fail(&name, ask(&name, parts), CORRUPT);
     }
 }
 
@@ -162,15 +130,14 @@ impl Source for Counted {
     }
 }
 
-/// The same in a log of a gigabyte, in a file that is hardly there: it is read a few times,
-/// not once for each entry.
+/// The same in a log of 1 GiB: it is read a few times, not once for each entry.
 #[test]
-fn a_log_of_a_gigabyte() {
+fn reads_a_log_of_a_gibibyte_a_few_times() {
     const LENGTH: u64 = 1 << 30;
-    let image = Image::new(&disk());
-    let (guid, free) = (image.at.log_guid, image.bytes.len() as u64);
+    let image = Image::new(&single());
+    let free = image.bytes.len() as u64;
     let mut dirty = image.clone();
-    dirty.headers(48, guid.to_bytes_le());
+    dirty.headers(48, image.at.log_guid.to_bytes_le());
     dirty.headers(68, (LENGTH as u32).to_le_bytes());
     dirty.headers(72, free.to_le_bytes());
     let empty = Patched::new(&Arc::new(dirty.bytes)).long(free + LENGTH);
@@ -188,44 +155,44 @@ fn a_log_of_a_gigabyte() {
     }
 }
 
-/// As many ignored entries as fit into a log of 64 MB, beside as many active ones.
+fn source_with_log(disk: impl Fn() -> VhdxBuilder, parts: Vec<(u64, Vec<u8>)>) -> Patched {
+    Patched::new(&Arc::new(Image::new(&disk().log(LogPlan::Raw(parts))).bytes))
+}
+
+/// Half of a log of 64 MiB is active, and the other half is ignored entries.
 #[test]
-fn half_a_log_after_a_torn_entry() {
-    let length = 64 * MB;
-    let image = Image::new(&disk().log_length(length));
-    let half = length / 4096 / 2;
+fn check_bounds_findings_about_entries_after_a_torn_one() {
+    let disk = || single().log_length(64 * MB);
+    let image = Image::new(&disk());
+    let half = 64 * MB / 4096 / 2;
     let one = |i: u64| {
         // The torn one takes a sector.
         let tail = 4096 * (i.max(half) - half) as u32;
         (i * 4096, raw_entry(&RawEntry { sequence: i + 1, tail, ..entry(&image) }))
     };
     let parts = (0..2 * half).filter(|&i| i != half).map(one).collect();
-    let log = LogPlan::Raw(parts);
-    let bytes = Arc::new(Image::new(&disk().log_length(length).log(log)).bytes);
-    let report = check_source(Patched::new(&bytes), 2 * MEMORY).unwrap();
+    let report = check_source(source_with_log(disk, parts), 2 * MEMORY).unwrap();
     assert_eq!((report.total, report.findings.len()), (half - 1, 100));
 }
 
-/// Descriptors that cut one run of zeros into as many pieces as there is room for.
+/// Descriptors cut one run of zeros into as many pieces as fit.
 #[test]
-fn a_replay_in_many_pieces() {
-    let image = Image::new(&disk().log_length(8 * MB));
+fn bounds_the_memory_of_a_replay_in_many_pieces() {
+    let disk = || single().log_length(8 * MB);
+    let image = Image::new(&disk());
     let free = image.bytes.len() as u64;
     let descriptors = (0..200_000).map(|i| Descriptor::zero(free + i * 8192, 4096)).collect();
     let raw = RawEntry { descriptors, last_file_offset: 1 << 40, ..entry(&image) };
-    let log = LogPlan::Raw(vec![(0, raw_entry(&raw))]);
-    let source = Patched::new(&Arc::new(Image::new(&disk().log_length(8 * MB).log(log)).bytes));
-    let tight = source.clone();
-    let answer = query(source).bounded("pieces", 4 * MEMORY);
-    assert_eq!(answer.unwrap().ranges, allocated());
-    let tight = query(tight).memory_budget(MEMORY / 2);
+    let question = query(source_with_log(disk, vec![(0, raw_entry(&raw))]));
+    let answer = question.bounded("pieces", 4 * MEMORY);
+    assert_eq!(answer.unwrap().ranges, single_allocated());
+    let tight = question.memory_budget(MEMORY / 2);
     must_fail("pieces", tight.bounded("pieces", MEMORY), OUT_OF_MEMORY);
 }
 
-/// Junk that begins like an entry, with a right checksum.
 #[test]
-fn junk_with_a_right_checksum() {
-    let image = Image::new(&disk());
+fn rejects_junk_with_a_valid_checksum() {
+    let image = Image::new(&single());
     for fill in [0x00, 0x01, 0x7F, 0x80, 0xFF] {
         let mut bytes = vec![fill; 8192];
         bytes[..4].copy_from_slice(b"loge");
@@ -233,6 +200,7 @@ fn junk_with_a_right_checksum() {
         bytes[12..16].fill(0);
         bytes[32..48].copy_from_slice(&image.at.log_guid.to_bytes_le());
         store_crc(&mut bytes);
-        must_fail("junk", ask("junk", vec![(0, bytes)]), CORRUPT);
+        let name = format!("{fill:#x}");
+        must_fail(&name, ask(&name, vec![(0, bytes)]), CORRUPT);
     }
 }

@@ -1,14 +1,13 @@
-//! Files made to break their reader, media that fail, and every byte flipped: an error or an
-//! answer that is large enough, in bounded time and memory; never a panic.
+//! Malformed files, failing media, and every byte flipped: an error or an answer that contains
+//! every changed range, in bounded time and memory, and without a panic.
 
-mod blocks;
+mod blocked_reads;
 pub mod bounds;
-mod chains;
+mod catalogs;
 mod files;
 mod flips;
 #[cfg(unix)]
 mod in_use;
-mod json;
 mod large;
 mod log;
 mod media;

@@ -2,20 +2,14 @@
 
 use super::bounds::*;
 use crate::common::faulty::{Call, Fault, Faulty};
-use crate::common::image::Image;
-use crate::common::ranges;
+use crate::common::tables::current_id;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use vhdx_rct::source::LocalStorage;
-use vhdx_rct::{Baseline, Error, RctId, VirtualDiskChanges};
-use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::RctBuilder;
-use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder};
 
-/// A directory with a child in `inside/`, and room for what its locator names.
+/// A directory with a child in `inside/`, and the parent that its locator may name.
 struct Place {
     directory: tempfile::TempDir,
     parent: Image,
@@ -68,31 +62,29 @@ fn beside() -> Place {
 fn pipe(path: &Path) -> bool {
     let made = Command::new("mkfifo").arg(path).status().is_ok_and(|status| status.success());
     if !made {
-        crate::common::skip("a_pipe: mkfifo makes none here");
+        crate::common::skip("a pipe: mkfifo creates none here");
     }
     made
 }
 
-#[test]
-fn a_parent_where_it_should_be() {
-    let place = beside();
-    place.parent.save(&place.path("inside/base.vhdx"));
-    assert_eq!(place.ask("a parent").unwrap().ranges, ranges(&[MB..2 * MB]));
-}
+type Make = fn(&Path) -> bool;
+const A_PIPE: (&str, Make) = ("a pipe", pipe);
+const A_DIRECTORY: (&str, Make) = ("a directory", |path| fs::create_dir(path).is_ok());
+const ZEROS: (&str, Make) = ("endless zeros", |path| symlink("/dev/zero", path).is_ok());
+const NULL: (&str, Make) = ("nothing", |path| symlink("/dev/null", path).is_ok());
 
 #[test]
 fn rejects_parents_that_are_not_files() {
-    type Make = fn(&Path) -> bool;
-    let cases: [(&str, Make, Code); 7] = [
-        ("a pipe", pipe, BAD_PARENT),
-        ("a directory", |path| fs::create_dir(path).is_ok(), BAD_PARENT),
-        ("zeros without end", |path| symlink("/dev/zero", path).is_ok(), BAD_PARENT),
-        ("nothing", |path| symlink("/dev/null", path).is_ok(), BAD_PARENT),
-        ("a link to itself", |path| symlink("base.vhdx", path).is_ok(), PARENT_NOT_FOUND),
-        ("a link to nowhere", |path| symlink("gone.vhdx", path).is_ok(), PARENT_NOT_FOUND),
-        ("an empty file", |path| fs::write(path, "").is_ok(), PARENT_NO_DISK),
+    let cases: [((&str, Make), Code); 7] = [
+        (A_PIPE, BAD_PARENT),
+        (A_DIRECTORY, BAD_PARENT),
+        (ZEROS, BAD_PARENT),
+        (NULL, BAD_PARENT),
+        (("a link to itself", |path| symlink("base.vhdx", path).is_ok()), PARENT_NOT_FOUND),
+        (("a link to nowhere", |path| symlink("gone.vhdx", path).is_ok()), PARENT_NOT_FOUND),
+        (("an empty file", |path| fs::write(path, "").is_ok()), PARENT_NO_DISK),
     ];
-    for (name, make, code) in cases {
+    for ((name, make), code) in cases {
         let place = beside();
         if make(&place.path("inside/base.vhdx")) {
             must_fail(name, place.ask(name), code);
@@ -102,29 +94,19 @@ fn rejects_parents_that_are_not_files() {
 
 #[test]
 fn rejects_disks_that_are_not_files() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("disk.vhdx");
-    for (name, target) in [("zeros", "/dev/zero"), ("nothing", "/dev/null"), ("a directory", "/")] {
-        symlink(target, &path).unwrap();
-        let question = Question::new(&path, Baseline::Allocated);
-        must_fail(name, question.bounded(name, MEMORY), CORRUPT);
-        fs::remove_file(&path).unwrap();
-    }
-    if pipe(&path) {
-        let question = Question::new(&path, Baseline::Allocated);
-        must_fail("a pipe", question.bounded("a pipe", MEMORY), CORRUPT);
+    for (name, make) in [A_PIPE, A_DIRECTORY, ZEROS, NULL] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("disk.vhdx");
+        if make(&path) {
+            let question = Question::new(&path, Baseline::Allocated);
+            must_fail(name, question.bounded(name, MEMORY), CORRUPT);
+        }
     }
 }
 
 #[test]
 fn rejects_tables_that_are_not_files() {
-    type Make = fn(&Path) -> bool;
-    let cases: [(&str, Make); 3] = [
-        ("a pipe", pipe),
-        ("a directory", |path| fs::create_dir(path).is_ok()),
-        ("zeros without end", |path| symlink("/dev/zero", path).is_ok()),
-    ];
-    for (name, make) in cases {
+    for (name, make) in [A_PIPE, A_DIRECTORY, ZEROS] {
         let place = beside();
         place.parent.save(&place.path("inside/base.vhdx"));
         if make(&place.path("inside/disk.avhdx.rct")) {
@@ -172,12 +154,11 @@ fn rejects_paths_to_outside_files() {
         let place = Place::new(|l| l.relative(path).absolute(path).volume(path));
         must_fail(path, place.ask(path), PARENT_NOT_FOUND);
     }
-    let long = "a".repeat(30_000);
-    let place = Place::new(|locator| locator.relative(&long));
-    must_fail("a long name", place.ask("a long name"), PARENT_NOT_FOUND);
     let deep = r"a\".repeat(10_000) + "b";
-    let place = Place::new(|locator| locator.relative(&deep));
-    must_fail("a deep path", place.ask("a deep path"), PARENT_NOT_FOUND);
+    for (name, path) in [("a long name", "a".repeat(30_000)), ("a deep path", deep)] {
+        let place = Place::new(|locator| locator.relative(&path));
+        must_fail(name, place.ask(name), PARENT_NOT_FOUND);
+    }
 }
 
 /// Counts the files of `outside/` that are opened.
@@ -188,74 +169,75 @@ fn watched(question: Question) -> (Question, Faulty) {
 }
 
 #[test]
-fn rejects_a_parent_outside_the_directories() {
-    let link =
-        |place: &Place| symlink(place.path("outside/base.vhdx"), place.path("inside/base.vhdx"));
-    let linked = beside();
-    link(&linked).unwrap();
-    let linked_directory = Place::new(|locator| locator.relative(r".\directory\base.vhdx"));
-    symlink("../outside", linked_directory.path("inside/directory")).unwrap();
-    let named = Place::new(|locator| locator.relative(r"..\outside\base.vhdx"));
-    for (name, place) in
-        [("a link", linked), ("a link to a directory", linked_directory), ("a path", named)]
-    {
+fn rejects_a_parent_outside_the_permitted_directories() {
+    type Link = (&'static str, &'static str);
+    let cases: [(&str, &str, Option<Link>); 3] = [
+        ("a link", r".\base.vhdx", Some(("../outside/base.vhdx", "inside/base.vhdx"))),
+        ("a linked directory", r".\directory\base.vhdx", Some(("../outside", "inside/directory"))),
+        ("a path", r"..\outside\base.vhdx", None),
+    ];
+    for (name, locator, link) in cases {
+        let place = Place::new(|parent| parent.relative(locator));
+        if let Some((target, link)) = link {
+            symlink(target, place.path(link)).unwrap();
+        }
         place.parent.save(&place.path("outside/base.vhdx"));
         assert_eq!(place.ask(name).unwrap().ranges.len(), 1, "{name}, not confined");
-        let (question, storage) = watched(place.confined(&["inside"]));
-        must_fail(name, question.bounded(name, MEMORY), PARENT_NOT_FOUND);
-        assert_eq!(storage.calls(), 0, "{name}");
-        // A search path does not widen what is permitted.
-        let search = place.confined(&["inside"]);
-        let search = search.with(|options| options.search_path(place.path("outside")));
-        let (question, storage) = watched(search);
-        must_fail(name, question.bounded(name, MEMORY), PARENT_NOT_FOUND);
-        assert_eq!(storage.calls(), 0, "{name}");
+        // A search path does not extend the permitted directories.
+        let confined = place.confined(&["inside"]);
+        let search = confined.clone().with(|options| options.search_path(place.path("outside")));
+        for question in [confined, search] {
+            let (question, storage) = watched(question);
+            must_fail(name, question.bounded(name, MEMORY), PARENT_NOT_FOUND);
+            assert_eq!(storage.calls(), 0, "{name}");
+        }
         let both = place.confined(&["inside", "outside"]).bounded(name, MEMORY);
         assert_eq!(both.unwrap().ranges.len(), 1, "{name}");
     }
 }
 
 #[test]
-fn confined_to_directories_without_the_parent() {
+fn finds_the_parent_only_in_permitted_directories() {
     let place = beside();
     place.parent.save(&place.path("inside/base.vhdx"));
+    assert_eq!(place.ask("not confined").unwrap().ranges, ranges(&[MB..2 * MB]));
     for directory in ["gone", "outside", "in"] {
         let answer = place.confined(&[directory]).bounded(directory, MEMORY);
         must_fail(directory, answer, PARENT_NOT_FOUND);
     }
 }
 
-/// The table beside a file may be opened if the file may; a link in its place may not lead
-/// elsewhere, and ignoring it is not an option.
+fn table() -> RctBuilder {
+    RctBuilder::new(4 * MB).seed(9).with(7..8, 1)
+}
+
+/// A table may be opened if its disk may; a link in its place must not lead elsewhere, and is not
+/// ignored.
 #[test]
-fn rejects_links_to_tables_outside_the_directories() {
+fn rejects_links_to_tables_outside_the_permitted_directories() {
     let place = beside();
     place.parent.save(&place.path("inside/base.vhdx"));
-    let table = RctBuilder::new(4 * MB).seed(9).with(7..8, 1);
-    let (branch, number) = table.current_id();
-    table.write(place.path("outside/table")).unwrap();
+    table().write(place.path("outside/table")).unwrap();
     symlink(place.path("outside/table"), place.path("inside/base.vhdx.rct")).unwrap();
-    let since = |question| Question { since: RctId::new(branch, number).into(), ..question };
+    let since = |question| Question { since: current_id(&table()).into(), ..question };
     assert_eq!(since(place.question()).ask().unwrap().ranges.len(), 2);
     let confined = || since(place.confined(&["inside"]));
     let (question, storage) = watched(confined());
     must_fail("a table", question.ask(), UNTRUSTED);
     assert_eq!(storage.calls(), 0);
     fs::remove_file(place.path("inside/base.vhdx.rct")).unwrap();
-    table.write(place.path("inside/base.vhdx.rct")).unwrap();
+    table().write(place.path("inside/base.vhdx.rct")).unwrap();
     assert_eq!(confined().ask().unwrap().ranges.len(), 2);
 }
 
-/// The disk asked about may lie outside, and so may its own table.
+/// Only parents are confined: not the disk of the question, and not its own table.
 #[test]
-fn accepts_a_disk_outside_the_directories() {
+fn accepts_a_disk_outside_the_permitted_directories() {
     let place = beside();
     let path = place.path("outside/base.vhdx");
     place.parent.save(&path);
-    let table = RctBuilder::new(4 * MB).seed(9).with(7..8, 1);
-    let (branch, number) = table.current_id();
-    table.write(place.path("outside/base.vhdx.rct")).unwrap();
-    let question = Question::new(&path, RctId::new(branch, number));
+    table().write(place.path("outside/base.vhdx.rct")).unwrap();
+    let question = Question::new(&path, current_id(&table()));
     let question = question.with(|options| options.confine_to(place.path("inside")));
     assert_eq!(question.ask().unwrap().ranges, ranges(&[7 << 14..8 << 14]));
 }

@@ -1,9 +1,6 @@
 //! The metadata region.
 
 use super::support::*;
-use crate::common::image::Image;
-use uuid::Uuid;
-use vhdx_rct_fixtures::vhdx::{Placement, ids};
 
 const BAD: Code = METADATA_CORRUPT;
 const COUNT: u64 = 10;
@@ -13,8 +10,11 @@ const OFFSET: u64 = 16;
 const LENGTH: u64 = 20;
 const FLAGS: u64 = 24;
 
+const USER: u32 = 1;
 const REQUIRED: u32 = 4;
 const UNKNOWN: Uuid = Uuid::from_u128(0xBEEF << 96);
+const SIZE: Uuid = ids::VIRTUAL_DISK_SIZE;
+const SECTOR: Uuid = ids::LOGICAL_SECTOR_SIZE;
 
 fn table(image: &mut Image, at: u64, bytes: impl AsRef<[u8]>) {
     image.put(image.at.metadata_offset + at, bytes);
@@ -30,157 +30,127 @@ fn forget(image: &mut Image, id: Uuid) {
 }
 
 #[test]
-fn the_table() {
-    let cases = [
-        case("signature", |i| table(i, 0, "atadatem"), BAD, &["atadatem"]),
-        case("2048 entries", |i| table(i, COUNT, [0, 8]), BAD, &["2048"]),
-        case("65535 entries", |i| table(i, COUNT, [0xFF; 2]), BAD, &["65535"]),
-        case("no entry", |i| table(i, COUNT, [0; 2]), BAD, &[]),
-    ];
-    refuse_each(&Image::new(&single()), &cases, ask_single);
+fn rejects_invalid_metadata_tables() {
+    refuse_single(&[
+        ("signature", |i| table(i, 0, "atadatem"), BAD, "atadatem"),
+        ("2048 entries", |i| table(i, COUNT, [0, 8]), BAD, "2048"),
+        ("65535 entries", |i| table(i, COUNT, [0xFF; 2]), BAD, "65535"),
+        ("no entry", |i| table(i, COUNT, [0; 2]), BAD, ""),
+    ]);
 }
 
 #[test]
-fn places_of_items() {
-    const SIZE: Uuid = ids::VIRTUAL_DISK_SIZE;
-    let cases = [
-        case("in the table", |i| set(i, SIZE, OFFSET, 0xFFF8), BAD, &["0xfff8", "2fa54224"]),
-        case("offset 0", |i| set(i, SIZE, OFFSET, 0), BAD, &["2fa54224"]),
-        case("across the region's end", |i| set(i, SIZE, OFFSET, 0xF_FFFC), BAD, &["0xffffc"]),
-        case("behind the region", |i| set(i, SIZE, OFFSET, 0x10_0000), BAD, &["0x100000"]),
-        case("at 2^32", |i| set(i, SIZE, OFFSET, u32::MAX), BAD, &["0xffffffff"]),
-        case("above 1 MB", |i| set(i, SIZE, LENGTH, (1 << 20) + 1), BAD, &["1048577"]),
-        case("of 2^32 bytes", |i| set(i, SIZE, LENGTH, u32::MAX), BAD, &["4294967295"]),
-        case(
-            "that wraps to 0",
-            |i| (set(i, SIZE, OFFSET, 1 << 31), set(i, SIZE, LENGTH, 1 << 31)).1,
-            BAD,
-            &["0x80000000"],
-        ),
-        case("too short", |i| set(i, SIZE, LENGTH, 4), BAD, &["4", "8"]),
-        case("empty", empty, BAD, &["virtual disk size", "found 0"]),
-        case(
-            "empty, and not at 0",
-            |i| set(i, SIZE, LENGTH, 0),
-            BAD,
-            &["2fa54224", "0 bytes", "empty at 0"],
-        ),
-        case("overlapping", overlap, BAD, &["overlap"]),
-        case("twice", twice, BAD, &["twice", "2fa54224"]),
-    ];
-    refuse_each(&Image::new(&single()), &cases, ask_single);
+fn rejects_invalid_item_locations() {
+    refuse_single(&[
+        ("in the table", |i| set(i, SIZE, OFFSET, 0xFFF8), BAD, "0xfff8 & 2fa54224"),
+        ("offset 0", |i| set(i, SIZE, OFFSET, 0), BAD, "2fa54224"),
+        ("across the region's end", |i| set(i, SIZE, OFFSET, 0xF_FFFC), BAD, "0xffffc"),
+        ("after the region", |i| set(i, SIZE, OFFSET, 0x10_0000), BAD, "0x100000"),
+        ("at 2^32 - 1", |i| set(i, SIZE, OFFSET, u32::MAX), BAD, "0xffffffff"),
+        ("longer than 1 MiB", |i| set(i, SIZE, LENGTH, (1 << 20) + 1), BAD, "1048577"),
+        ("2^32 - 1 bytes", |i| set(i, SIZE, LENGTH, u32::MAX), BAD, "4294967295"),
+        ("ends at 2^32", |i| set_both(i, 1 << 31, 1 << 31), BAD, "0x80000000"),
+        ("too short", |i| set(i, SIZE, LENGTH, 4), BAD, "4 & 8"),
+        ("empty", |i| set_both(i, 0, 0), BAD, "virtual disk size & found 0"),
+        ("empty, not at 0", |i| set(i, SIZE, LENGTH, 0), BAD, "2fa54224 & 0 bytes & empty at 0"),
+        ("overlapping", overlap, BAD, "overlap"),
+        ("twice", |i| i.item_entry(ids::VIRTUAL_DISK_ID, ID, SIZE.to_bytes_le()), BAD, TWICE),
+    ]);
 }
 
-fn empty(image: &mut Image) {
-    set(image, ids::VIRTUAL_DISK_SIZE, LENGTH, 0);
-    set(image, ids::VIRTUAL_DISK_SIZE, OFFSET, 0);
+const TWICE: &str = "twice & 2fa54224";
+
+fn set_both(image: &mut Image, offset: u32, length: u32) {
+    set(image, SIZE, OFFSET, offset);
+    set(image, SIZE, LENGTH, length);
 }
 
 /// The disk's id begins inside its size.
 fn overlap(image: &mut Image) {
-    let (at, _) = image.at.metadata_items[&ids::VIRTUAL_DISK_SIZE];
+    let (at, _) = image.at.metadata_items[&SIZE];
     let offset = at - image.at.metadata_offset + 4;
     set(image, ids::VIRTUAL_DISK_ID, OFFSET, offset as u32);
 }
 
-/// The disk's id becomes a second size.
-fn twice(image: &mut Image) {
-    image.item_entry(ids::VIRTUAL_DISK_ID, ID, ids::VIRTUAL_DISK_SIZE.to_bytes_le());
+#[test]
+fn rejects_missing_items() {
+    refuse_single(&[
+        ("parameters", |i| forget(i, ids::FILE_PARAMETERS), BAD, "file parameters"),
+        ("size", |i| forget(i, SIZE), BAD, "size"),
+        ("id", |i| forget(i, ids::VIRTUAL_DISK_ID), BAD, "id"),
+        ("logical sector size", |i| forget(i, SECTOR), BAD, "sector size"),
+        ("physical", |i| forget(i, ids::PHYSICAL_SECTOR_SIZE), BAD, "sector size"),
+        ("locator", |i| i.item(ids::FILE_PARAMETERS, 4, [2]), BAD, "parent locator"),
+    ]);
 }
 
 #[test]
-fn missing_items() {
+fn rejects_unknown_required_and_incomplete_file_items() {
     let cases = [
-        case("parameters", |i| forget(i, ids::FILE_PARAMETERS), BAD, &["file parameters"]),
-        case("size", |i| forget(i, ids::VIRTUAL_DISK_SIZE), BAD, &["size"]),
-        case("id", |i| forget(i, ids::VIRTUAL_DISK_ID), BAD, &["id"]),
-        case("sector", |i| forget(i, ids::LOGICAL_SECTOR_SIZE), BAD, &["sector size"]),
-        case("physical", |i| forget(i, ids::PHYSICAL_SECTOR_SIZE), BAD, &["sector size"]),
-        case("locator", |i| i.item(ids::FILE_PARAMETERS, 4, [2]), BAD, &["parent locator"]),
+        ("unknown", UNKNOWN, REQUIRED, UNKNOWN_PART, "0000beef"),
+        ("unknown, of a user", UNKNOWN, REQUIRED | USER, UNKNOWN_PART, "0000beef"),
+        ("incomplete", ids::INCOMPLETE_FILE, 0, IN_USE, "creation"),
+        ("incomplete, of the disk", ids::INCOMPLETE_FILE, 2, IN_USE, "creation"),
+        ("incomplete, required", ids::INCOMPLETE_FILE, REQUIRED, IN_USE, "creation"),
+        ("a user's size, required", SIZE, REQUIRED | USER, UNKNOWN_PART, "2fa54224"),
     ];
-    refuse_each(&Image::new(&single()), &cases, ask_single);
-}
-
-#[test]
-fn rejects_unknown_and_incomplete_file_items() {
-    let unknown = Image::new(&single().extra_metadata(UNKNOWN, &[1; 8], REQUIRED));
-    must_refuse(ask_single(unknown), UNKNOWN_PART, THE_DISK, &["0000beef"]);
-    let user = Image::new(&single().extra_metadata(UNKNOWN, &[1; 8], REQUIRED | 1));
-    must_refuse(ask_single(user), UNKNOWN_PART, THE_DISK, &["0000beef"]);
-    for flags in [0, 2, REQUIRED] {
-        let unfinished = Image::new(&single().extra_metadata(ids::INCOMPLETE_FILE, &[0; 8], flags));
-        must_refuse(ask_single(unfinished), IN_USE, THE_DISK, &["creation"]);
+    for (name, id, flags, code, says) in cases {
+        let image = Image::new(&single().extra_metadata(id, &[0xFF; 8], flags));
+        must_refuse_case(name, ask_single(image), code, THE_DISK, says);
     }
 }
 
-/// An item's name counts together with whose it is: a user's stands in for no system item, and
-/// says nothing that a system item of its name would say.
+/// An item is identified by its id and its owner: a user's item does not replace a system item.
 #[test]
-fn user_items_with_names_of_system_items() {
-    const USER: u32 = 1;
-    let user = |flags| single().extra_metadata(ids::VIRTUAL_DISK_SIZE, &[0xFF; 8], flags);
-    let cases = [
-        case("instead", |i| set(i, ids::LOGICAL_SECTOR_SIZE, FLAGS, 1), BAD, &["no"]),
-        case(
-            "instead, and required",
-            |i| set(i, ids::LOGICAL_SECTOR_SIZE, FLAGS, REQUIRED | 1),
-            UNKNOWN_PART,
-            &["8141bf1d"],
-        ),
-    ];
-    refuse_each(&Image::new(&single()), &cases, ask_single);
-    must_refuse(
-        ask_single(Image::new(&user(USER | REQUIRED))),
-        UNKNOWN_PART,
-        THE_DISK,
-        &["2fa54224"],
-    );
-    let twice = user(USER).extra_metadata(ids::VIRTUAL_DISK_SIZE, &[1; 8], USER);
-    must_refuse(ask_single(Image::new(&twice)), BAD, THE_DISK, &["twice", "2fa54224"]);
+fn rejects_user_items_in_place_of_system_items() {
+    refuse_single(&[
+        ("optional", |i| set(i, SECTOR, FLAGS, USER), BAD, "no"),
+        ("required", |i| set(i, SECTOR, FLAGS, REQUIRED | USER), UNKNOWN_PART, "8141bf1d"),
+    ]);
+    let twice = single().extra_metadata(SIZE, &[0xFF; 8], USER);
+    let twice = Image::new(&twice.extra_metadata(SIZE, &[1; 8], USER));
+    must_refuse(ask_single(twice), BAD, THE_DISK, TWICE);
 }
 
 #[test]
-fn values() {
+fn rejects_invalid_block_disk_and_sector_sizes() {
     fn block(image: &mut Image, size: u32) {
         image.item(ids::FILE_PARAMETERS, 0, size.to_le_bytes());
     }
     fn size(image: &mut Image, size: u64) {
-        image.item(ids::VIRTUAL_DISK_SIZE, 0, size.to_le_bytes());
+        image.item(SIZE, 0, size.to_le_bytes());
     }
     fn logical(image: &mut Image, size: u32) {
-        image.item(ids::LOGICAL_SECTOR_SIZE, 0, size.to_le_bytes());
+        image.item(SECTOR, 0, size.to_le_bytes());
     }
     fn physical(image: &mut Image, size: u32) {
         image.item(ids::PHYSICAL_SECTOR_SIZE, 0, size.to_le_bytes());
     }
-    let cases = [
-        case("block 0", |i| block(i, 0), BAD, &["block size", " 0 "]),
-        case("block 3", |i| block(i, 3), BAD, &["block size", " 3 "]),
-        case("block 512 KB", |i| block(i, 1 << 19), BAD, &["524288"]),
-        case("block 3 MB", |i| block(i, 3 << 20), BAD, &["3145728"]),
-        case("block 512 MB", |i| block(i, 1 << 29), BAD, &["536870912"]),
-        case("block 2 GB", |i| block(i, 1 << 31), BAD, &["2147483648"]),
-        case("block 2^32 - 1", |i| block(i, u32::MAX), BAD, &["4294967295"]),
-        case("half a sector", |i| size(i, (4 << 20) + 256), BAD, &["4194560"]),
-        case("above 64 TB", |i| size(i, (64 << 40) + 512), BAD, &["70368744178176"]),
-        case("2^63 bytes", |i| size(i, 1 << 63), BAD, &["9223372036854775808"]),
-        case("2^64 - 512 bytes", |i| size(i, 0_u64.wrapping_sub(512)), BAD, &[]),
-        case("logical 0", |i| logical(i, 0), BAD, &["logical", "0"]),
-        case("logical 1", |i| logical(i, 1), BAD, &["logical", "1"]),
-        case("logical 1024", |i| logical(i, 1024), BAD, &["logical", "1024"]),
-        case("logical 2^31", |i| logical(i, 1 << 31), BAD, &["2147483648"]),
-        case("physical 0", |i| physical(i, 0), BAD, &["physical", "0"]),
-        case("physical 8192", |i| physical(i, 8192), BAD, &["physical", "8192"]),
-    ];
-    refuse_each(&Image::new(&single()), &cases, ask_single);
+    refuse_single(&[
+        ("block 0", |i| block(i, 0), BAD, "block size &  0 "),
+        ("block 3", |i| block(i, 3), BAD, "block size &  3 "),
+        ("block 512 KiB", |i| block(i, 1 << 19), BAD, "524288"),
+        ("block 3 MiB", |i| block(i, 3 << 20), BAD, "3145728"),
+        ("block 512 MiB", |i| block(i, 1 << 29), BAD, "536870912"),
+        ("block 2 GiB", |i| block(i, 1 << 31), BAD, "2147483648"),
+        ("block 2^32 - 1", |i| block(i, u32::MAX), BAD, "4294967295"),
+        ("half a sector", |i| size(i, (4 << 20) + 256), BAD, "4194560"),
+        ("above 64 TiB", |i| size(i, (64 << 40) + 512), BAD, "70368744178176"),
+        ("2^63 bytes", |i| size(i, 1 << 63), BAD, "9223372036854775808"),
+        ("2^64 - 512 bytes", |i| size(i, 512_u64.wrapping_neg()), BAD, ""),
+        ("logical 0", |i| logical(i, 0), BAD, "logical & 0"),
+        ("logical 1", |i| logical(i, 1), BAD, "logical & 1"),
+        ("logical 1024", |i| logical(i, 1024), BAD, "logical & 1024"),
+        ("logical 2^31", |i| logical(i, 1 << 31), BAD, "2147483648"),
+        ("physical 0", |i| physical(i, 0), BAD, "physical & 0"),
+        ("physical 8192", |i| physical(i, 8192), BAD, "physical & 8192"),
+    ]);
 }
 
 /// With large sectors, a size of whole small sectors is refused too.
 #[test]
-fn half_a_large_sector() {
+fn rejects_half_a_large_sector() {
     let mut image = Image::new(&single().logical_sector_size(4096));
-    let Placement { metadata_items, .. } = &image.at;
-    let (size, _) = metadata_items[&ids::VIRTUAL_DISK_SIZE];
-    image.put(size, ((4_u64 << 20) - 512).to_le_bytes());
-    must_refuse(ask_single(image), BAD, THE_DISK, &["4193792"]);
+    image.item(SIZE, 0, ((4_u64 << 20) - 512).to_le_bytes());
+    must_refuse(ask_single(image), BAD, THE_DISK, "4193792");
 }

@@ -1,5 +1,5 @@
-//! Every refusal that the format pages name, with the code and the words that go with it, and
-//! every oddity that they accept: refusing too much fails a test, too.
+//! Every refusal that the format pages name, with its code and the parts of its message, and every
+//! oddity that they accept.
 
 mod accepted;
 mod bat;

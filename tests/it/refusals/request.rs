@@ -1,14 +1,8 @@
-//! Questions that cannot be asked.
+//! Invalid questions.
 
 use super::support::*;
-use crate::common::image::Image;
-use crate::common::memory::{MemoryStorage, WithFile};
-use std::sync::Arc;
 use std::time::Instant;
-use vhdx_rct::{
-    Baseline, CancelToken, ChangeQuery, OpenOptions, Subject, get_virtual_disk_changes,
-};
-use vhdx_rct_fixtures::vhdx::MB;
+use vhdx_rct::{CancelToken, ChangeQuery, get_virtual_disk_changes};
 
 const SIZE: u64 = 4 * MB;
 const TIMED_OUT: Code = (32772, None);
@@ -16,7 +10,7 @@ const CANCELLED: Code = (32768, None);
 const ID: &str = "rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001";
 const GUID: &str = "5bfde23b-ce75-4303-b54f-6c18394f105c";
 
-/// A disk of this machine, for the function that takes nothing but the method's parameters.
+/// A local disk, for the function that takes only the method's parameters.
 fn on_disk() -> (tempfile::TempDir, std::path::PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("disk.vhdx");
@@ -29,7 +23,7 @@ fn in_memory() -> ChangeQuery {
 }
 
 #[test]
-fn regions_outside_the_disk() {
+fn rejects_regions_outside_the_disk() {
     let (_directory, path) = on_disk();
     let regions = [
         (0, SIZE + 1),
@@ -44,23 +38,28 @@ fn regions_outside_the_disk() {
         (1 << 63, 1 << 63),
     ];
     for (offset, length) in regions {
+        let name = format!("{length} bytes at {offset}");
         let answer = get_virtual_disk_changes(&path, "*", None, offset, length);
-        must_refuse(answer, INVALID_PARAMETER, REQUEST, &[&offset.to_string()]);
+        must_refuse_case(&name, answer, INVALID_PARAMETER, REQUEST, &offset.to_string());
     }
 }
 
 #[test]
 #[expect(clippy::reversed_empty_ranges, reason = "a region that ends before it begins")]
-fn regions_as_ranges() {
-    let bounds =
-        [in_memory().region(2..1), in_memory().region(SIZE + 1..), in_memory().region(..=SIZE)];
-    for query in bounds.into_iter().chain([in_memory().region(0..=u64::MAX)]) {
-        must_refuse(query.collect(), INVALID_PARAMETER, REQUEST, &["4194304"]);
+fn rejects_ranges_outside_the_disk() {
+    let queries = [
+        ("reversed", in_memory().region(2..1)),
+        ("after the end", in_memory().region(SIZE + 1..)),
+        ("across the end", in_memory().region(..=SIZE)),
+        ("up to 2^64", in_memory().region(0..=u64::MAX)),
+    ];
+    for (name, query) in queries {
+        must_refuse_case(name, query.collect(), INVALID_PARAMETER, REQUEST, "4194304");
     }
 }
 
 #[test]
-fn malformed_ids() {
+fn rejects_malformed_ids() {
     let (_directory, path) = on_disk();
     let ids = [
         "",
@@ -84,36 +83,36 @@ fn malformed_ids() {
         "5bfde23b-ce75-4303-b54f-6c18394f105cc",
     ];
     for id in ids {
-        let shown = id.escape_debug().to_string();
+        let shown = format!("\"{}\"", id.escape_debug());
         let answer = get_virtual_disk_changes(&path, id, None, 0, SIZE);
-        must_refuse(answer, MALFORMED_ID, REQUEST, &[&format!("\"{shown}\"")]);
+        must_refuse_case(&shown, answer, MALFORMED_ID, REQUEST, &shown);
     }
     for target in ["", "latest", "5bfde23b-ce75"] {
         let answer = get_virtual_disk_changes(&path, "*", Some(target), 0, SIZE);
-        must_refuse(answer, MALFORMED_ID, REQUEST, &[&format!("\"{target}\"")]);
+        must_refuse_case(target, answer, MALFORMED_ID, REQUEST, &format!("\"{target}\""));
     }
 }
 
 #[test]
-fn ids_of_the_wrong_kind() {
+fn rejects_ids_of_the_wrong_kind() {
     let (_directory, path) = on_disk();
     let name = path.to_str().unwrap();
     for id in [GUID.to_owned(), format!("{{{GUID}}}"), GUID.to_uppercase()] {
         let answer = get_virtual_disk_changes(&path, &id, None, 0, SIZE);
-        must_refuse(answer, WRONG_KIND, (Subject::Disk, name), &[GUID]);
+        must_refuse(answer, WRONG_KIND, (Subject::Disk, name), GUID);
     }
     let answer = get_virtual_disk_changes(&path, "*", Some(ID), 0, SIZE);
-    must_refuse(answer, WRONG_KIND, REQUEST, &[ID]);
+    must_refuse(answer, WRONG_KIND, REQUEST, ID);
     let answer = get_virtual_disk_changes(&path, "*", Some(GUID), 0, SIZE);
-    must_refuse(answer, INVALID_PARAMETER, (Subject::Disk, name), &["VHD Set"]);
+    must_refuse(answer, INVALID_PARAMETER, (Subject::Disk, name), "VHD Set");
 }
 
 #[test]
-fn zero_range_limit_and_expired_deadline() {
+fn rejects_zero_ranges_and_expired_limits() {
     let cancelled = CancelToken::default();
     cancelled.cancel();
     let question = |query: ChangeQuery, code, says| {
-        must_refuse(query.collect(), code, REQUEST, &[says]);
+        must_refuse(query.collect(), code, REQUEST, says);
     };
     question(in_memory().max_ranges(0), INVALID_PARAMETER, "0");
     question(in_memory().deadline(Instant::now()), TIMED_OUT, "deadline");
@@ -124,7 +123,7 @@ fn zero_range_limit_and_expired_deadline() {
         let mut options = options(Arc::new(files));
         set(&mut options);
         let ask = |disk: vhdx_rct::Disk| disk.changes(Baseline::Allocated).collect();
-        must_refuse(options.open(DISK).and_then(ask), code, REQUEST, &[says]);
+        must_refuse(options.open(DISK).and_then(ask), code, REQUEST, says);
     };
     opening(&|options| options.deadline(Instant::now()), TIMED_OUT, "deadline");
     opening(&|options| options.cancel_token(cancelled.clone()), CANCELLED, "cancelled");
@@ -136,25 +135,21 @@ fn zero_range_limit_and_expired_deadline() {
 fn rejects_paths_that_are_not_files() {
     let (directory, path) = on_disk();
     let gone = directory.path().join("gone.vhdx");
-    let under_a_file = path.join("disk.vhdx");
     let ask = |path: &std::path::Path| get_virtual_disk_changes(path, "*", None, 0, 0);
-    let cases: [(_, _, &[&str]); 2] =
-        [(&*gone, FILE_NOT_FOUND, &[]), (directory.path(), CORRUPT, &["directory"])];
-    for (path, code, says) in cases {
-        must_refuse(ask(path), code, (Subject::Disk, path.to_str().unwrap()), says);
-    }
-    assert!(ask(&under_a_file).is_err());
+    let about = |path| (Subject::Disk, std::path::Path::to_str(path).unwrap());
+    must_refuse(ask(&gone), FILE_NOT_FOUND, about(&gone), "");
+    must_refuse(ask(directory.path()), CORRUPT, about(directory.path()), "directory");
+    assert!(ask(&path.join("disk.vhdx")).is_err(), "a file is not a directory");
     assert!(ask("".as_ref()).is_err());
 }
 
-/// Content outside the disk, and a cursor before it.
 #[test]
-fn reads_outside_the_disk() {
+fn rejects_reads_and_seeks_outside_the_disk() {
     use std::io::{ErrorKind, Seek, SeekFrom};
     let disk = open_single(&Image::new(&single())).unwrap();
     for (offset, length) in [(SIZE, 1), (SIZE - 1, 2), (u64::MAX, 1), (1 << 63, 4096)] {
         let error = disk.read_exact_at(&mut vec![0; length], offset).unwrap_err();
-        must_refuse(Err(error), INVALID_PARAMETER, THE_DISK, &[&offset.to_string()]);
+        must_refuse(Err(error), INVALID_PARAMETER, THE_DISK, &offset.to_string());
     }
     disk.read_exact_at(&mut [], SIZE).unwrap();
     let mut reader = disk.reader();

@@ -1,20 +1,9 @@
-//! Files that are damaged in one place, what is asked about them, and how answers are judged.
+//! Damaged files, questions about them, and checks of the answers.
 
-use crate::common::image::Image;
-use crate::common::memory::{MemoryStorage, WithFile};
 use crate::malformed_input::bounds::{MEMORY, bounded};
-use std::path::Path;
-use std::sync::Arc;
-use uuid::Uuid;
-use vhdx_rct::source::Storage;
-use vhdx_rct::{
-    Baseline, ByteRange, Disk, Error, ErrorKind, OpenOptions, Subject, VirtualDiskChanges,
-};
-use vhdx_rct_fixtures::pattern::Fill;
-use vhdx_rct_fixtures::vhdx::{Block, HeaderPlan, MB, ParentLocator, Placement, VhdxBuilder};
+use vhdx_rct_fixtures::vhdx::Placement;
 
-pub use crate::common::codes::*;
-pub use crate::common::disks::{single, single_allocated};
+pub use crate::common::prelude::*;
 
 pub type Answer = Result<VirtualDiskChanges, Error>;
 
@@ -24,7 +13,7 @@ pub const TABLE: &str = "/disks/disk.avhdx.rct";
 pub const SET: &str = "/disks/set.vhds";
 pub const CATALOG: &str = "/disks/set.vhds.snapshots.json";
 
-/// What an error is about, and the file that it names; an empty path is none.
+/// The subject of an error, and the file that it names; an empty path is none.
 pub type About<'a> = (Subject, &'a str);
 
 pub const REQUEST: About = (Subject::Request, "");
@@ -34,64 +23,57 @@ pub const THE_TABLE: About = (Subject::TrackingTable, TABLE);
 pub const THE_SET: About = (Subject::VhdSet, SET);
 pub const THE_CATALOG: About = (Subject::Catalog, CATALOG);
 
-/// One way to damage a file, and what has to come of it.
-pub struct Case {
-    pub name: &'static str,
-    pub damage: fn(&mut Image),
-    pub code: Code,
-    /// The text of the message besides the file's name.
-    pub says: &'static [&'static str],
-}
+/// A name, damage to a file, the code of the refusal, and parts of its message as in [`judge`].
+pub type Case = (&'static str, fn(&mut Image), Code, &'static str);
 
-pub const fn case(
-    name: &'static str,
-    damage: fn(&mut Image),
-    code: Code,
-    says: &'static [&'static str],
-) -> Case {
-    Case { name, damage, code, says }
-}
-
-/// Damages a copy of the image, which is [`DISK`], in each way.
+/// Damages [`single`] in each way.
 #[track_caller]
-pub fn refuse_each(image: &Image, cases: &[Case], ask: impl Fn(Image) -> Answer) {
-    refuse_each_about(THE_DISK, image, cases, ask);
+pub fn refuse_single(cases: &[Case]) {
+    refuse_each(THE_DISK, &Image::new(&single()), cases, ask_single);
+}
+
+/// Damages the child of [`pair`] in each way.
+#[track_caller]
+pub fn refuse_child(cases: &[Case]) {
+    let (parent, child) = pair();
+    refuse_each(THE_DISK, &child, cases, |child| ask_pair(&parent, child));
 }
 
 /// Damages a copy of the image in each way, and reports all that went wrong at once.
 #[track_caller]
-pub fn refuse_each_about(
-    about: About,
-    image: &Image,
-    cases: &[Case],
-    ask: impl Fn(Image) -> Answer,
-) {
-    let problem = |case: &Case| {
-        eprintln!("{}", case.name);
+pub fn refuse_each(about: About, image: &Image, cases: &[Case], ask: impl Fn(Image) -> Answer) {
+    let problem = |&(name, damage, code, says): &Case| {
+        eprintln!("{name}");
         let mut damaged = image.clone();
-        (case.damage)(&mut damaged);
-        let problem = judge(ask(damaged), case.code, about, case.says).err()?;
-        Some(format!("{}: {problem}", case.name))
+        damage(&mut damaged);
+        let problem = judge(ask(damaged), code, about, says).err()?;
+        Some(format!("{name}: {problem}"))
     };
     let problems: Vec<String> = cases.iter().filter_map(problem).collect();
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// The one refusal that is right: its code, what it is about, the words, the cause.
+/// Checks a refusal as [`judge`] does, and returns it.
 #[track_caller]
-pub fn must_refuse(answer: Answer, code: Code, about: About, says: &[&str]) -> Error {
-    judge(answer, code, about, says).unwrap_or_else(|problem| panic!("{problem}"))
+pub fn must_refuse(answer: Answer, code: Code, about: About, says: &str) -> Error {
+    match judge(answer, code, about, says) {
+        Ok(error) => error,
+        Err(problem) => panic!("{problem}"),
+    }
 }
 
 /// [`must_refuse`] for one of many cases.
 #[track_caller]
-pub fn must_refuse_case(name: &str, answer: Answer, code: Code, about: About, says: &[&str]) {
-    if let Err(problem) = judge(answer, code, about, says) {
-        panic!("{name}: {problem}");
+pub fn must_refuse_case(name: &str, answer: Answer, code: Code, about: About, says: &str) -> Error {
+    match judge(answer, code, about, says) {
+        Ok(error) => error,
+        Err(problem) => panic!("{name}: {problem}"),
     }
 }
 
-fn judge(answer: Answer, code: Code, about: About, says: &[&str]) -> Result<Error, String> {
+/// Checks the code of an error, its subject and file, its source, and the parts of its message,
+/// which `says` joins by " & ".
+fn judge(answer: Answer, code: Code, about: About, says: &str) -> Result<Error, String> {
     let error = match answer {
         Ok(answer) => return Err(format!("accepted, with {:?}", answer.ranges)),
         Err(error) => error,
@@ -99,48 +81,33 @@ fn judge(answer: Answer, code: Code, about: About, says: &[&str]) -> Result<Erro
     let message = error.to_string();
     let found = (error.return_value().code(), error.win32_code());
     if found != code {
-        return Err(format!("{found:x?} instead of {code:x?}: {message}"));
+        return Err(format!("expected {code:x?}, found {found:x?}: {message}"));
     }
     let path = error.path().map(|path| path.display().to_string()).unwrap_or_default();
-    if (error.subject(), &*path) != about || !message.contains(&path) {
-        return Err(format!(
-            "about {:?} {path:?} instead of {about:?}: {message}",
-            error.subject()
-        ));
+    let found = (error.subject(), &*path);
+    if found != about || !message.contains(&path) {
+        return Err(format!("expected an error about {about:?}, found {found:?}: {message}"));
     }
     if !has_its_cause(&error) {
         return Err(format!("{:?} is not its cause: {error:?}", std::error::Error::source(&error)));
     }
-    match says.iter().find(|word| !message.contains(**word)) {
-        Some(word) => Err(format!("\"{word}\" is not in: {message}")),
+    match says.split(" & ").find(|part| !message.contains(part)) {
+        Some(part) => Err(format!("expected \"{part}\" in: {message}")),
         None => Ok(error),
     }
 }
 
-/// Whether an error of a parent that hides what it was for the parent has that as its source, and
-/// the chain of sources of a failed read ends with it.
+/// Returns true if an error of a parent that hides the parent's own error has that as its source,
+/// and the chain of sources of a failed read ends with it.
 fn has_its_cause(error: &Error) -> bool {
     use ErrorKind::{ParentAccessDenied, ParentUnusable};
     let source = std::error::Error::source(error);
     let within = source.and_then(|source| source.downcast_ref::<Error>());
-    let hidden = match error.kind() {
-        ParentAccessDenied | ParentUnusable => within
-            .is_some_and(|within| within.kind() != error.kind() && within.path() == error.path()),
-        _ => true,
-    };
-    hidden && error.io_kind() == root_cause(error).map(std::io::Error::kind)
-}
-
-/// The I/O error with which the chain of sources ends, if one does.
-fn root_cause(error: &Error) -> Option<&std::io::Error> {
-    let mut last: &(dyn std::error::Error + 'static) = error;
-    while let Some(source) = last.source() {
-        if let Some(cause) = source.downcast_ref::<std::io::Error>() {
-            return Some(cause);
-        }
-        last = source;
-    }
-    None
+    let shown = !matches!(error.kind(), ParentAccessDenied | ParentUnusable)
+        || within.is_some_and(|own| own.kind() != error.kind() && own.path() == error.path());
+    let sources = std::iter::successors(source, |source| source.source());
+    let cause = sources.filter_map(|source| source.downcast_ref::<std::io::Error>()).next();
+    shown && error.io_kind() == cause.map(std::io::Error::kind)
 }
 
 /// A parent of 4 MB with data in its first block.
@@ -170,7 +137,7 @@ pub fn locator(parent: &Placement) -> ParentLocator {
     ParentLocator::new(parent.data_write_guid).relative(r".\base.vhdx")
 }
 
-/// What [`child`] changed.
+/// The changes of [`child`].
 pub fn child_changes() -> Vec<ByteRange> {
     changes(&[4096..12288, 51200..51712, 2 * MB..3 * MB])
 }
@@ -217,7 +184,7 @@ pub fn open_single(image: &Image) -> Result<Disk, Error> {
     open(MemoryStorage::new().with(DISK, image.bytes.clone()), DISK)
 }
 
-/// Everything that a file without a parent may hold.
+/// Asks for everything that a file without a parent may hold.
 pub fn ask_single(image: Image) -> Answer {
     ask(MemoryStorage::new().with(DISK, image.bytes), DISK, Baseline::Allocated)
 }
@@ -227,7 +194,7 @@ pub fn files(parent: &Image, child: &Image) -> MemoryStorage {
     MemoryStorage::new().with(BASE, parent.bytes.clone()).with(DISK, child.bytes.clone())
 }
 
-/// What a child changed since its parent.
+/// Asks for the changes of a child since its parent.
 pub fn ask_pair(parent: &Image, child: Image) -> Answer {
     ask(files(parent, &child), DISK, Baseline::File(BASE.into()))
 }

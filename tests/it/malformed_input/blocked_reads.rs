@@ -1,20 +1,14 @@
-//! A medium of which one read does not come back until it is let through: no answer is shorter
-//! for it, the caller can tell, and a deadline or a cancellation ends with that read.
+//! A medium on which one read blocks: it does not make an answer shorter, the job shows it, and a
+//! deadline or a cancellation applies after that read.
 
-use super::media::{LEAF, baselines, chain};
-use crate::common::memory::MemoryStorage;
-use std::ffi::OsString;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, LazyLock, Mutex};
+use super::media::{FILES, LEAF, baselines, chain};
+use crate::common::prelude::*;
+use std::sync::{Condvar, LazyLock, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
-use vhdx_rct::source::{Source, Storage};
-use vhdx_rct::{
-    Baseline, ByteRange, CancelToken, Disk, Error, ErrorKind, Job, JobState, OpenOptions,
-};
+use vhdx_rct::{CancelToken, Job, JobState};
 
-/// Blocks one read from when it is made until the gate is opened.
+/// Blocks one read until the gate is opened.
 #[derive(Default)]
 struct Gate {
     state: Mutex<State>,
@@ -23,27 +17,27 @@ struct Gate {
 
 #[derive(Default)]
 struct State {
-    /// How many more reads come back at once; None if all do.
-    left: Option<u64>,
+    /// The number of reads that do not block; None if none does.
+    remaining: Option<u64>,
     reached: bool,
 }
 
 impl Gate {
     /// Lets this many reads through from now on, and blocks the next.
     fn close_after(&self, reads: u64) {
-        self.state.lock().unwrap().left = Some(reads);
+        self.state.lock().unwrap().remaining = Some(reads);
     }
 
     fn read(&self) {
         let mut state = self.state.lock().unwrap();
-        match state.left {
+        match state.remaining {
             None => {}
             Some(0) => {
                 state.reached = true;
                 self.changed.notify_all();
-                drop(self.changed.wait_while(state, |state| state.left.is_some()).unwrap());
+                drop(self.changed.wait_while(state, |state| state.remaining.is_some()).unwrap());
             }
-            Some(left) => state.left = Some(left - 1),
+            Some(reads) => state.remaining = Some(reads - 1),
         }
     }
 
@@ -60,33 +54,14 @@ impl Gate {
     }
 
     fn open(&self) {
-        self.state.lock().unwrap().left = None;
+        self.state.lock().unwrap().remaining = None;
         self.changed.notify_all();
     }
-}
-
-struct Blocking {
-    files: MemoryStorage,
-    gate: Arc<Gate>,
 }
 
 struct BlockingSource {
     file: Arc<dyn Source>,
     gate: Arc<Gate>,
-}
-
-impl Storage for Blocking {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
-        Ok(Arc::new(BlockingSource { file: self.files.open(path)?, gate: self.gate.clone() }))
-    }
-
-    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-        self.files.canonicalize(path)
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
-        self.files.list(directory)
-    }
 }
 
 impl Source for BlockingSource {
@@ -102,17 +77,22 @@ impl Source for BlockingSource {
 
 /// The chain, and the gate in front of it.
 fn gated() -> (OpenOptions, Arc<Gate>) {
-    static FILES: LazyLock<MemoryStorage> = LazyLock::new(chain);
+    static CHAIN: LazyLock<MemoryStorage> = LazyLock::new(chain);
     let gate = Arc::new(Gate::default());
+    let mut files = CHAIN.clone();
+    for path in FILES {
+        let file = files.open(path.as_ref()).unwrap();
+        files.insert(path, Arc::new(BlockingSource { file, gate: gate.clone() }));
+    }
     let mut options = OpenOptions::new();
-    options.storage(Arc::new(Blocking { files: FILES.clone(), gate: gate.clone() }));
+    options.storage(Arc::new(files));
     (options, gate)
 }
 
 type Opening = JoinHandle<Result<Disk, Error>>;
 type Answer = Result<Vec<ByteRange>, Error>;
 
-/// A question about the opened disk of which read `at` blocks; None if it has no such read.
+/// Starts a question whose read `at` blocks; None if it has no such read.
 fn blocked_question(
     since: &Baseline,
     at: u64,
@@ -125,7 +105,7 @@ fn blocked_question(
     gate.is_reached(|| job.handle().state().is_final()).then_some((job, gate))
 }
 
-/// An opening of which read `at` blocks; None if it has no such read.
+/// Starts an opening whose read `at` blocks; None if it has no such read.
 fn blocked_opening(
     at: u64,
     set: impl FnOnce(&mut OpenOptions) -> &mut OpenOptions,
@@ -137,8 +117,8 @@ fn blocked_opening(
     gate.is_reached(|| opening.is_finished()).then_some((opening, gate))
 }
 
-/// Blocks each read in turn; `ask` returns what comes of it. Only after the very last read may
-/// there be nothing left that asks whether to go on.
+/// Blocks each read in turn; `ask` returns the result. Only the last read may have no check of the
+/// deadline and the token after it.
 fn block_each(
     since: &Baseline,
     expected: &[ByteRange],
@@ -158,6 +138,15 @@ fn block_each(
     }
 }
 
+/// Verifies that a job is still in the read, and lets it finish.
+fn finish((job, gate): (Job, Arc<Gate>), at: u64) -> Answer {
+    assert!(!job.wait_timeout(Duration::from_millis(2)), "read {at} does not block");
+    let handle = job.handle();
+    assert!(!handle.state().is_final() && handle.percent_complete() < 100, "read {at}");
+    gate.open();
+    job.join().map(|changes| changes.ranges)
+}
+
 #[test]
 fn cancelled_job_ends_after_the_current_read() {
     for (since, expected) in baselines() {
@@ -167,15 +156,12 @@ fn cancelled_job_ends_after_the_current_read() {
             assert!(matches!(handle.state(), JobState::Starting | JobState::Running), "read {at}");
             handle.cancel();
             assert_eq!(handle.state(), JobState::ShuttingDown, "read {at}");
-            assert!(!job.wait_timeout(Duration::from_millis(2)), "it is still in the read");
-            assert!(handle.percent_complete() < 100, "read {at}");
-            gate.open();
-            Some(job.join().map(|changes| changes.ranges))
+            Some(finish((job, gate), at))
         });
     }
 }
 
-/// Calls `attempt` with deadlines that are longer and longer, until the read is reached before
+/// Calls `attempt` with longer and longer deadlines, until the read is reached before
 /// its deadline: on a busy machine a short one may pass before. Returns once it has passed.
 fn after_deadline<T>(attempt: impl Fn(Instant) -> Option<T>) -> Option<T> {
     let (deadline, blocked) = [10, 100, 1000].into_iter().find_map(|milliseconds| {
@@ -191,18 +177,12 @@ fn deadline_that_passes_during_a_read_applies_after_it() {
     for (since, expected) in baselines() {
         block_each(&since, &expected, ErrorKind::TimedOut, |at| {
             let attempt = |deadline| blocked_question(&since, at, Some(deadline));
-            let (job, gate) = after_deadline(attempt)?;
-            assert!(!job.wait_timeout(Duration::ZERO), "it is still in the read");
-            let handle = job.handle();
-            assert!(!handle.state().is_final() && handle.percent_complete() < 100, "read {at}");
-            gate.open();
-            Some(job.join().map(|changes| changes.ranges))
+            Some(finish(after_deadline(attempt)?, at))
         });
     }
 }
 
-/// The opening has a deadline and a token of its own; a disk that was opened nevertheless is
-/// whole, and its questions know nothing of them.
+/// The deadline and the token of the opening do not apply to questions about the opened disk.
 #[test]
 fn opening_ends_after_the_read_in_which_it_is_cancelled_or_late() {
     let (since, expected) = &baselines()[0];
@@ -224,15 +204,12 @@ fn opening_ends_after_the_read_in_which_it_is_cancelled_or_late() {
     });
 }
 
-/// A read that takes long and then comes back changes nothing.
 #[test]
 fn slow_read_does_not_change_the_answer() {
     for (since, expected) in baselines() {
         for at in [0, 1, 3, 5] {
-            let (job, gate) = blocked_question(&since, at, None).unwrap();
-            assert!(!job.wait_timeout(Duration::from_millis(5)), "it is in the read");
-            gate.open();
-            assert_eq!(job.join().unwrap().ranges, expected, "read {at} since {since}");
+            let blocked = blocked_question(&since, at, None).unwrap();
+            assert_eq!(finish(blocked, at).unwrap(), expected, "read {at} since {since}");
         }
     }
 }

@@ -1,37 +1,14 @@
-//! Snapshot catalogs that are large, deep, or full of nothing.
+//! Snapshot catalogs that are large or deep.
 
 use super::bounds::*;
-use crate::common::image::Image;
-use crate::common::memory::{MemoryStorage, WithFile};
-use crate::common::ranges;
-use std::io;
-use std::sync::Arc;
-use uuid::Uuid;
-use vhdx_rct::source::{SliceSource, Source};
-use vhdx_rct::{Baseline, Error, ErrorKind, SnapshotId};
-use vhdx_rct_fixtures::pattern::Fill;
+use vhdx_rct::SnapshotId;
 use vhdx_rct_fixtures::rct::HeaderPlan;
 use vhdx_rct_fixtures::vhds::VhdsBuilder;
-use vhdx_rct_fixtures::vhdx::{Block, MB, VhdxBuilder};
 
 const SET: &str = "/disks/set.vhds";
 /// The largest that is read.
 const LARGEST: usize = 16 << 20;
 const BUDGET: usize = 256 << 20;
-
-/// N equal bytes.
-struct Repeated(u8, u64);
-
-impl Source for Repeated {
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.1)
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], _: u64) -> io::Result<()> {
-        buffer.fill(self.0);
-        Ok(())
-    }
-}
 
 fn query(catalog: impl Source + 'static) -> Question {
     let disk = Image::new(&VhdxBuilder::new(4 * MB).block(1, Block::Full(Fill(1))));
@@ -41,38 +18,42 @@ fn query(catalog: impl Source + 'static) -> Question {
     Question::within(files, SET, Baseline::Allocated)
 }
 
-/// Opens the set and asks since a snapshot that no catalog lists: what is wrong with the catalog
-/// comes first. Whatever that is, other questions are answered.
+/// Opens the set and asks since a snapshot that no catalog lists: an error of the catalog comes
+/// first. Other questions do not depend on the catalog.
 fn ask(name: &str, catalog: impl Source + 'static, memory: usize) -> Result<(), Error> {
     let question = query(catalog);
     let work = move || {
         let disk = question.open()?;
         let allocated = disk.changes(question.since).collect()?;
-        Ok((allocated.ranges, disk.changes(SnapshotId(Uuid::max())).collect().unwrap_err()))
+        Ok::<_, Error>((
+            allocated.ranges,
+            disk.changes(SnapshotId(Uuid::max())).collect().unwrap_err(),
+        ))
     };
     let (allocated, error) = bounded(name, memory, work)?;
     assert_eq!(allocated, ranges(&[MB..2 * MB]), "{name}");
     if error.kind() == ErrorKind::InvalidParameter { Ok(()) } else { Err(error) }
 }
 
-/// `one` again and again, after `start` and before `end`, as often as there is room for it.
+/// `one` as often as fits after `start` and before `end`.
 fn repeated(length: usize, start: &str, one: &str, end: &str) -> SliceSource<Vec<u8>> {
     let count = (length - start.len() - end.len()) / one.len();
     SliceSource([start.to_owned(), one.repeat(count), end.to_owned()].concat().into_bytes())
 }
 
 #[test]
-fn a_gigabyte_of_brackets() {
+fn rejects_catalogs_above_the_maximum_length() {
     for (name, byte) in [("open", b'['), ("closed", b']'), ("braces", b'{'), ("nothing", b' ')] {
         for length in [LARGEST as u64 + 1, 1 << 30, 1 << 63, u64::MAX] {
-            must_fail(name, ask(name, Repeated(byte, length), MEMORY), CORRUPT);
+            let catalog = Patched::new(&Arc::new(vec![byte; 1 << 20])).long(length);
+            must_fail(name, ask(name, catalog, MEMORY), CORRUPT);
         }
     }
 }
 
-/// As deep as there is room for: a parser that calls itself for each would run out of stack.
+/// A parser that calls itself for each level would run out of stack.
 #[test]
-fn deep_nesting() {
+fn rejects_deep_nesting() {
     let within = r#"{"SnapshotId":"00000000-0000-0000-0000-000000000001","CreationTime":"#;
     for one in ["[", "[[],", "{\"a\":", "[{\"\":", "[\n"] {
         for start in ["", within] {
@@ -83,14 +64,14 @@ fn deep_nesting() {
             must_fail(&name, largest, OUT_OF_MEMORY);
         }
     }
-    // What is not needed may be deep within reason.
+    // A member that is not needed may have up to 100 levels.
     let deep = format!("{within}{}{}}}", "[".repeat(100), "]".repeat(100));
     ask("deep", SliceSource(deep.into_bytes()), MEMORY).unwrap();
 }
 
-/// Text of which each byte or two becomes a value of its own.
+/// Every byte or two is a value of its own.
 #[test]
-fn many_small_values() {
+fn bounds_the_memory_of_many_small_values() {
     let entry = r#"{"SnapshotId":"00000000-0000-0000-0000-000000000001","ParentPathsList":["#;
     for (start, one, end) in [
         ("[0", ",0", "]"),
@@ -101,7 +82,7 @@ fn many_small_values() {
         (entry, "\"\",", "\"\"]}"),
         (entry, "0,", "0]}"),
     ] {
-        // About as much as the budget lets through; empty paths are read, and have no use.
+        // About as much as the budget permits; empty paths are valid, and not needed.
         match ask(one, repeated(2 << 20, start, one, end), BUDGET) {
             Ok(()) => assert_eq!(one, "\"\","),
             refused => must_fail(one, refused, CORRUPT),
@@ -110,9 +91,9 @@ fn many_small_values() {
     }
 }
 
-/// No two alike, which must not be found out by comparing each with each.
+/// A search for duplicates must not compare each pair.
 #[test]
-fn many_distinct_snapshots() {
+fn bounds_the_time_and_memory_of_many_snapshots() {
     let one = |i| format!(r#"{{"SnapshotId":"{}"}}"#, Uuid::from_u128(i));
     let all: Vec<String> = (0..200_000).map(one).collect();
     let text = format!("[{}]", all.join(","));
