@@ -1,6 +1,5 @@
-//! Files that lost power while they were written to: every prefix of a writer's calls, the last
-//! one torn. Each is read as the state before an update or after it, or refused where nothing
-//! else would be true.
+//! Power loss during a write: every prefix of a writer's calls, the last one torn. Each is read as
+//! the state before or after an update, or refused if neither is certain.
 
 mod rct;
 mod set;
@@ -9,7 +8,7 @@ mod vhdx;
 use crate::common::memory::Patched;
 use vhdx_rct_fixtures::power::Cut;
 
-/// What is left of a file.
+/// The file after a power loss.
 fn source(cut: &Cut) -> Patched {
     let whole = Patched::new(&cut.base).long(cut.length);
     cut.patches.iter().fold(whole, |file, (at, bytes)| file.with(*at, bytes.as_slice()))

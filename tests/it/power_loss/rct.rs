@@ -1,23 +1,18 @@
 //! Tracking tables. How Windows updates one is not documented, so the order is an assumption:
 //! units are marked before the id in the header covers them; new sequence pages come first,
 //! after the file's end, then the offset pages that name them; a new id writes the header copy
-//! that is not current. Pages are overwritten where they are, and a torn one is refused: there
-//! is no second copy of it.
+//! that is not current. Pages are overwritten in place, and a torn one is refused: there is no
+//! second copy of it.
 
 use super::source;
-use crate::common::image::Image;
-use crate::common::memory::MemoryStorage;
+use crate::common::prelude::*;
+use crate::common::tables::table_bytes;
 use std::collections::BTreeMap;
-use std::ops::Range;
-use std::sync::Arc;
-use vhdx_rct::source::{SliceSource, Source};
-use vhdx_rct::{Error, ErrorKind, OpenOptions, RctId};
 use vhdx_rct_fixtures::power::{Call, Cut, Persisted, Recording};
 use vhdx_rct_fixtures::ranges::{coalesce, gaps};
 use vhdx_rct_fixtures::rct::{
     Checksum, HEADERS, HeaderPlan, OFFSET_TABLE, PAGE, RctId as TheirId, Tracked, UNITS_PER_CHUNK,
 };
-use vhdx_rct_fixtures::vhdx::VhdxBuilder;
 
 const DISK: &str = "/disks/disk.vhdx";
 const UNIT: u64 = 16 << 10;
@@ -32,7 +27,7 @@ struct Series {
     recording: Recording,
     /// The table in memory.
     file: Vec<u8>,
-    /// Chunks that have a sequence page, whatever is in it.
+    /// Chunks that have a sequence page.
     detailed: Vec<u64>,
     /// Each state, and the calls after which it is on the medium.
     states: Vec<(Range<usize>, Tracked)>,
@@ -72,14 +67,12 @@ impl Series {
 
     /// The whole table as it should be, its current header in both copies.
     fn written(&self) -> Vec<u8> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("table");
         let table = self.tracked.builder().counter(self.counter).headers(HeaderPlan::Identical);
-        let table = table.detailed(self.detailed.iter().copied());
-        let placement = table.header_checksum(self.checksum).write(&path).unwrap();
-        let in_order = placement.sequence_pages.keys().zip(&self.detailed);
-        assert!(in_order.clone().all(|(a, b)| a == b), "a page would move: {in_order:?}");
-        std::fs::read(path).unwrap()
+        let table = table.detailed(self.detailed.iter().copied()).header_checksum(self.checksum);
+        table_bytes(&table, |_, placement| {
+            let in_order = placement.sequence_pages.keys().zip(&self.detailed);
+            assert!(in_order.clone().all(|(a, b)| a == b), "a page would move: {in_order:?}");
+        })
     }
 
     fn put(&mut self, offset: u64, bytes: &[u8]) {
@@ -104,7 +97,7 @@ impl Series {
         self.states.push((first..self.recording.calls.len(), self.tracked.clone()));
     }
 
-    /// A write of the guest's touched these units.
+    /// Marks units that the guest wrote to.
     fn mark(&mut self, units: Range<u64>) {
         let first = self.recording.calls.len();
         for chunk in units.start / UNITS_PER_CHUNK..units.end.div_ceil(UNITS_PER_CHUNK) {
@@ -119,7 +112,7 @@ impl Series {
         self.done(first);
     }
 
-    fn seal(&mut self, branch: bool) {
+    fn create_id(&mut self, branch: bool) {
         let first = self.recording.calls.len();
         if branch {
             self.tracked.new_branch()
@@ -163,22 +156,22 @@ impl Series {
         self.checksum.area() == 0x1000 && self.recording.calls.iter().zip(&cut.persisted).any(torn)
     }
 
-    fn judge(&self) -> Seen {
+    /// Asks after each power loss since each id.
+    fn verify(&self) -> Seen {
         let mut seen = Seen { states: vec![0; self.states.len()], ..Seen::default() };
         let (_, last) = self.states.last().unwrap();
         self.recording.cuts(3, |cut| {
-            let whole = |calls: &Range<usize>| {
-                let left =
-                    self.recording.calls[calls.clone()].iter().zip(&cut.persisted[calls.clone()]);
-                left.into_iter()
-                    .all(|(call, left)| matches!(call, Call::Flush) || *left == Persisted::Whole)
+            let is_whole = |call: usize| {
+                matches!(self.recording.calls[call], Call::Flush)
+                    || cut.persisted[call] == Persisted::Whole
             };
-            let made = self.states.iter().take_while(|(calls, _)| whole(calls)).count();
+            let is_durable = |(calls, _): &&(Range<usize>, _)| calls.clone().all(is_whole);
+            let made = self.states.iter().take_while(is_durable).count();
             let (before, next) = (&self.states[made - 1].1, self.states.get(made));
             for id in last.ids() {
-                let must = known(before, id);
-                let may = next.and_then(|(_, next)| known(next, id));
-                let exact = self.judge_one(cut, id, (must, may), &mut seen);
+                let required = known(before, id);
+                let permitted = next.and_then(|(_, next)| known(next, id));
+                let exact = self.verify_answer(cut, id, (required, permitted), &mut seen);
                 seen.states[made - 1] += usize::from(exact);
             }
         });
@@ -186,67 +179,73 @@ impl Series {
     }
 
     /// Returns true if the answer contains exactly the durable updates.
-    fn judge_one(&self, cut: &Cut, id: TheirId, (must, may): Says, seen: &mut Seen) -> bool {
+    fn verify_answer(
+        &self,
+        cut: &Cut,
+        id: TheirId,
+        (required, permitted): Bounds,
+        seen: &mut Seen,
+    ) -> bool {
         let name = format!("{}, since {id:?}", cut.name);
-        match self.ask(cut, id) {
+        let error = match self.ask(cut, id) {
             Ok(found) => {
-                assert!(must.is_some() || may.is_some(), "{name}: nobody has sealed it, {found:?}");
-                let must = must.unwrap_or_default();
-                let most = coalesce([must.clone(), may.unwrap_or_default()].concat());
-                assert!(holds(&found, &must), "{name}: {found:?} and not {must:?}");
-                assert!(holds(&most, &found), "{name}: {found:?} and at most {most:?}");
-                seen.between += usize::from(found != must);
-                found == must
+                let is_created = required.is_some() || permitted.is_some();
+                assert!(is_created, "{name}: the id is not created, {found:?}");
+                let required = required.unwrap_or_default();
+                let most = coalesce([required.clone(), permitted.unwrap_or_default()].concat());
+                assert!(covers(&found, &required), "{name}: {found:?} and not {required:?}");
+                assert!(covers(&most, &found), "{name}: {found:?} and at most {most:?}");
+                seen.between += usize::from(found != required);
+                return found == required;
             }
-            Err(error) => {
-                *match error.kind() {
-                    ErrorKind::Corrupt if self.torn(cut) => &mut seen.torn_pages,
-                    ErrorKind::UnknownId if must.is_none() => &mut seen.unknown,
-                    ErrorKind::UnknownId if self.torn_history(cut) => &mut seen.torn_histories,
-                    _ => panic!("{name}: {error}"),
-                } += 1;
-                false
-            }
-        }
+            Err(error) => error,
+        };
+        *match error.kind() {
+            ErrorKind::Corrupt if self.torn(cut) => &mut seen.torn_pages,
+            ErrorKind::UnknownId if required.is_none() => &mut seen.unknown,
+            ErrorKind::UnknownId if self.torn_history(cut) => &mut seen.torn_histories,
+            _ => panic!("{name}: {error}"),
+        } += 1;
+        false
     }
 }
 
 type Ranges = Vec<Range<u64>>;
-/// What an answer has to hold at least, and may hold besides; None if the id is unknown.
-type Says = (Option<Ranges>, Option<Ranges>);
+/// The ranges that an answer must contain, and those that it may contain; None if the id is unknown.
+type Bounds = (Option<Ranges>, Option<Ranges>);
 
 fn known(tracked: &Tracked, id: TheirId) -> Option<Ranges> {
     tracked.ids().contains(&id).then(|| tracked.changed_since(id))
 }
 
-fn holds(all: &[Range<u64>], some: &[Range<u64>]) -> bool {
+fn covers(all: &[Range<u64>], some: &[Range<u64>]) -> bool {
     some.iter().all(|range| gaps(all, range.clone()).is_empty())
 }
 
 #[test]
-fn marks_and_new_ids() {
+fn reads_marks_and_new_ids_before_or_after_an_update() {
     let mut histories = BTreeMap::new();
     for checksum in Checksum::HEADER {
         let mut series = Series::new(checksum);
         // Chunks become detailed; a mark over two pages; the same units again.
         let unit = |chunk: u64, unit: u64| chunk * UNITS_PER_CHUNK + unit;
         series.mark(10..20);
-        series.seal(false);
+        series.create_id(false);
         series.mark(15..30);
         series.mark(1000..1030);
-        series.seal(true);
+        series.create_id(true);
         series.mark(900..1100);
         series.mark(unit(140, 7)..unit(141, 7));
-        series.seal(false);
+        series.create_id(false);
         series.mark(unit(140, 900)..unit(142, 3));
-        series.seal(true);
+        series.create_id(true);
         series.mark(unit(299, 0)..unit(300, 0));
-        let seen = series.judge();
+        let seen = series.verify();
         let refused = [seen.torn_pages, seen.unknown];
         let all = seen.states.iter().chain(&refused).chain([&seen.between]);
         assert!(all.min() > Some(&10), "{checksum:?}: {seen:?}");
         histories.insert(checksum.area(), seen.torn_histories);
     }
-    // Where the checksum covers the history, a torn header is never taken for the newer one.
+    // If the checksum covers the history, a torn header is never used.
     assert!(histories[&0x1000] > 0 && histories[&0x4000] == 0, "{histories:?}");
 }

@@ -1,17 +1,11 @@
-//! VHD Sets: the active file changes. A new name is written where no header points, then the
-//! header that is not current; that order is an assumption.
+//! VHD Sets: the active file changes. A new name is written to an unused place, then the header that
+//! is not current; that order is an assumption.
 
 use super::source;
-use crate::common::image::Image;
-use crate::common::memory::{MemoryStorage, WithFile};
-use crate::common::ranges;
-use std::sync::Arc;
-use vhdx_rct::{Baseline, OpenOptions};
-use vhdx_rct_fixtures::pattern::Fill;
+use crate::common::prelude::*;
 use vhdx_rct_fixtures::power::{Call, Persisted, Recording};
 use vhdx_rct_fixtures::rct::{Checksum, HeaderPlan};
 use vhdx_rct_fixtures::vhds::{HEADERS, NAME, VhdsBuilder};
-use vhdx_rct_fixtures::vhdx::{Block, MB, VhdxBuilder, put};
 
 const SET: &str = "/disks/set.vhds";
 
@@ -19,7 +13,7 @@ fn name(state: u64) -> String {
     format!("set_{state}.avhdx")
 }
 
-/// The header and the name of a state, which lies in one of two places.
+/// The header, and the place and bytes of the name, of a state.
 fn parts(state: u64) -> (Vec<u8>, u64, Vec<u8>) {
     let set = VhdsBuilder::new(&name(state)).sequence(state + 1).headers(HeaderPlan::Identical);
     let bytes = set.bytes();
@@ -31,7 +25,7 @@ fn parts(state: u64) -> (Vec<u8>, u64, Vec<u8>) {
 }
 
 #[test]
-fn the_active_file_changes() {
+fn reads_the_old_or_new_active_file() {
     const STATES: u64 = 4;
     let mut start = VhdsBuilder::new(&name(0)).headers(HeaderPlan::Identical).bytes();
     start.resize(start.len() + 0x1000, 0);

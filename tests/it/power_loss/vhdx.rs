@@ -1,34 +1,25 @@
-//! VHDX files. The model decides which state each rest of a file has, and which is refused.
+//! VHDX files. The model determines the state of each file after a power loss, or its refusal.
 
 use super::source;
-use crate::common::image::Image;
-use crate::common::memory::MemoryStorage;
-use crate::common::ranges;
-use std::ops::Range;
-use std::sync::Arc;
-use uuid::Uuid;
-use vhdx_rct::source::{SliceSource, Source};
-use vhdx_rct::{Baseline, Disk, Error, OpenOptions, VirtualDiskChanges};
-use vhdx_rct_fixtures::pattern::Fill;
+use crate::common::prelude::*;
 use vhdx_rct_fixtures::power::{Cut, SECTOR};
 use vhdx_rct_fixtures::ranges::{clip, coalesce};
 use vhdx_rct_fixtures::record::{Layer, Stack};
-use vhdx_rct_fixtures::rng::Rng;
+use vhdx_rct_fixtures::vhdx::PAGE;
 use vhdx_rct_fixtures::vhdx::writer::{Announce, Outcome, Writer};
-use vhdx_rct_fixtures::vhdx::{Block, MB, PAGE, ParentLocator, VhdxBuilder};
 
 const BASE: &str = "/disks/base.vhdx";
 const DISK: &str = "/disks/disk.avhdx";
-/// Disks that are larger are compared where some state has something.
+/// Of larger disks, only the regions that some state uses are compared.
 const SMALL: u64 = 8 * MB;
 
-/// A file that was written to, and what is below it.
+/// A file that was written to, and its parent.
 struct Series {
     writer: Writer,
     base: Option<(Arc<dyn Source>, Layer)>,
 }
 
-/// Parts of a disk, and what is in them.
+/// Regions of a disk, and their bytes.
 type Content = Vec<(Range<u64>, Vec<u8>)>;
 
 /// How often each outcome was seen.
@@ -52,8 +43,8 @@ impl Series {
             builder = builder.parent(locator);
             base = Some((Arc::new(SliceSource(image.bytes)) as Arc<dyn Source>, below.layer()));
         }
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("disk");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("disk");
         let writer = Writer::open(&builder, &path, announce, ring).unwrap();
         Series { writer, base }
     }
@@ -72,11 +63,7 @@ impl Series {
         OpenOptions::new().storage(Arc::new(files)).open(DISK)
     }
 
-    fn changes(&self, cut: &Cut, since: Baseline) -> Result<VirtualDiskChanges, Error> {
-        self.open(cut)?.changes(since).collect()
-    }
-
-    /// Where content is compared.
+    /// The regions whose content is compared.
     fn regions(&self) -> Vec<Range<u64>> {
         let size = self.writer.commits[0].layer.size();
         if size <= SMALL {
@@ -91,89 +78,82 @@ impl Series {
         let regions = self.regions();
         let content = |state| {
             let stack = self.stack(state);
-            let regions = regions.iter().map(|region| clip(region, &(0..stack.size())));
-            let read = |region: Range<u64>| {
-                let bytes = stack.read(region.start, region.clone().count());
-                (region, bytes)
-            };
-            regions.map(read).collect()
+            let read =
+                |region: Range<u64>| (region.clone(), stack.read(region.start, region.count()));
+            regions.iter().map(|region| read(clip(region, &(0..stack.size())))).collect()
         };
         (0..self.writer.commits.len()).map(content).collect()
     }
 
-    /// Reads what is left after each loss of power.
-    fn judge(&self, shuffled: u64) -> Seen {
+    /// Reads the file after each power loss.
+    fn verify(&self, shuffled: u64) -> Seen {
         let mut seen = Seen { states: vec![0; self.writer.commits.len()], ..Seen::default() };
         let contents = self.contents();
-        self.writer.recording.cuts(shuffled, |cut| {
-            let outcome = self.writer.outcome(&cut.persisted);
-            match outcome {
-                Outcome::Refused => {
-                    self.must_refuse(cut);
-                    seen.refused += 1;
-                }
-                Outcome::State(state) => {
-                    self.must_be(cut, state);
-                    self.must_have(cut, &contents[state], None);
-                    seen.states[state] += 1;
-                }
-                Outcome::Between(state) => {
-                    self.must_be(cut, state);
-                    let place = self.writer.commits[state + 1].in_place.clone().unwrap();
-                    self.must_have(cut, &contents[state], Some((&contents[state + 1], place)));
-                    seen.between += 1;
-                }
+        self.writer.recording.cuts(shuffled, |cut| match self.writer.outcome(&cut.persisted) {
+            Outcome::Refused => {
+                self.verify_refusal(cut);
+                seen.refused += 1;
+            }
+            Outcome::State(state) => {
+                self.verify_state(cut, state, &contents, None);
+                seen.states[state] += 1;
+            }
+            Outcome::Between(state) => {
+                let in_place = self.writer.commits[state + 1].in_place.clone();
+                self.verify_state(cut, state, &contents, Some(in_place.unwrap()));
+                seen.between += 1;
             }
         });
         seen
     }
 
-    fn must_refuse(&self, cut: &Cut) {
+    fn verify_refusal(&self, cut: &Cut) {
         let error = self.open(cut).expect_err(&cut.name);
         assert_eq!(error.return_value().code(), 32768, "{}: {error}", cut.name);
         assert!(error.to_string().contains("the log holds updates"), "{}: {error}", cut.name);
     }
 
-    /// The ranges of the state.
-    fn must_be(&self, cut: &Cut, state: usize) {
+    /// Verifies ranges and content; each sector that the next state changes in place may have that.
+    fn verify_state(
+        &self,
+        cut: &Cut,
+        state: usize,
+        contents: &[Content],
+        in_place: Option<Range<u64>>,
+    ) {
         let (name, stack) = (&cut.name, self.stack(state));
+        let disk = self.open(cut).unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut questions = vec![(Baseline::Allocated, stack.allocated())];
         if self.base.is_some() {
             questions.push((Baseline::File(BASE.into()), stack.changed_since(0)));
         }
         for (since, right) in questions {
             let name = format!("{name}: state {state}, since {since}");
-            let answer = self.changes(cut, since);
+            let answer = disk.changes(since).collect();
             let answer = answer.unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(answer.ranges, ranges(&right), "{name}");
             assert_eq!(answer.disk.virtual_size, stack.size(), "{name}");
         }
-    }
-
-    /// The content; where the next state changes it in its place, each sector may have that.
-    fn must_have(&self, cut: &Cut, content: &Content, next: Option<(&Content, Range<u64>)>) {
-        let disk = self.open(cut);
-        let disk = disk.unwrap_or_else(|error| panic!("{}: {error}", cut.name));
-        for (i, (region, right)) in content.iter().enumerate() {
+        for (i, (region, right)) in contents[state].iter().enumerate() {
             let mut found = vec![0; right.len()];
             disk.read_exact_at(&mut found, region.start).unwrap();
-            if let Some((later, place)) = &next {
-                let place = clip(place, region);
-                let at = |offset: u64| (offset - region.start) as usize;
-                for start in place.step_by(SECTOR).map(at) {
-                    let (_, later) = &later[i];
-                    if found[start..].starts_with(&later[start..][..SECTOR]) {
-                        found[start..][..SECTOR].copy_from_slice(&right[start..][..SECTOR]);
+            if let Some(place) = &in_place {
+                let (_, later) = &contents[state + 1][i];
+                for offset in clip(place, region).step_by(SECTOR) {
+                    let start = (offset - region.start) as usize;
+                    let sector = start..start + SECTOR;
+                    if found[sector.clone()] == later[sector.clone()] {
+                        found[sector.clone()].copy_from_slice(&right[sector]);
                     }
                 }
             }
-            assert!(found == *right, "{}: the content of {region:?}", cut.name);
+            assert!(found == *right, "{name}: the content of {region:?}");
         }
     }
 }
 
-/// Each state was seen, as was each refusal that there has to be, and no other.
-fn all_seen(seen: &Seen, announce: Announce) {
+/// Asserts that each state was seen, and refusals only if the log is announced before its entry.
+fn assert_all_seen(seen: &Seen, announce: Announce) {
     assert!(seen.states.iter().all(|&count| count > 0), "{seen:?}");
     match announce {
         Announce::BeforeEntry => assert!(seen.refused > 0, "{seen:?}"),
@@ -184,7 +164,7 @@ fn all_seen(seen: &Seen, announce: Announce) {
 const BOTH: [Announce; 2] = [Announce::BeforeEntry, Announce::AfterEntry];
 
 #[test]
-fn blocks_of_a_dynamic_disk() {
+fn reads_blocks_of_a_dynamic_disk() {
     for announce in BOTH {
         let mut series = Series::new(4 * MB, false, announce, 0);
         let writer = &mut series.writer;
@@ -199,14 +179,14 @@ fn blocks_of_a_dynamic_disk() {
         writer.discard(1, 3);
         writer.log();
         writer.close();
-        let seen = series.judge(4);
-        all_seen(&seen, announce);
+        let seen = series.verify(4);
+        assert_all_seen(&seen, announce);
         assert!(seen.between > 0, "{seen:?}");
     }
 }
 
 #[test]
-fn an_entry_with_several_pages_of_the_bat() {
+fn reads_an_entry_with_several_bat_pages() {
     let mut series = Series::new(1100 * MB, false, Announce::BeforeEntry, 5 * PAGE);
     let writer = &mut series.writer;
     for round in 0..2 {
@@ -219,12 +199,12 @@ fn an_entry_with_several_pages_of_the_bat() {
     writer.discard(1051, 2);
     writer.log();
     writer.close();
-    let seen = series.judge(8);
-    all_seen(&seen, Announce::BeforeEntry);
+    let seen = series.verify(8);
+    assert_all_seen(&seen, Announce::BeforeEntry);
 }
 
 #[test]
-fn sectors_of_a_differencing_disk() {
+fn reads_sectors_of_a_differencing_disk() {
     for announce in BOTH {
         let mut series = Series::new(4 * MB, true, announce, MB - PAGE);
         let writer = &mut series.writer;
@@ -243,9 +223,13 @@ fn sectors_of_a_differencing_disk() {
         writer.sectors(3, 7..9, Fill(7));
         writer.log();
         writer.close();
-        assert_eq!((writer.seen.0, writer.seen.1), (1, 1), "entries that wrap, entries behind");
-        let seen = series.judge(4);
-        all_seen(&seen, announce);
+        assert_eq!(
+            (writer.seen.0, writer.seen.1),
+            (1, 1),
+            "entries that wrap, entries after the tail"
+        );
+        let seen = series.verify(4);
+        assert_all_seen(&seen, announce);
     }
 }
 
@@ -258,7 +242,7 @@ fn random(seed: u64) -> Series {
     let ring = MB - rng.pick(&[1, 2, 2, 3, 5]) * PAGE;
     let mut series = Series::new(3 * MB, child, announce, ring);
     let writer = &mut series.writer;
-    // By block: how many of its sectors were used, all of them where it is full.
+    // The number of used sectors of each block.
     let mut used = [0_u64; 3];
     for _ in 0..rng.range(4..8) {
         for _ in 0..rng.range(1..4) {
@@ -299,16 +283,16 @@ fn random(seed: u64) -> Series {
 
 /// Discarding a block and taking sectors of it again, entries that wrap, several that are active.
 #[test]
-fn random_series() {
-    let (mut wrapped, mut behind, mut refused) = (0, 0, 0);
+fn reads_random_series_of_updates() {
+    let (mut wrapped, mut several, mut refused) = (0, 0, 0);
     let seeds = crate::common::seeds(3, 8);
     let all = seeds.end as usize;
     for seed in seeds {
         let series = random(seed);
         wrapped += series.writer.seen.0;
-        behind += series.writer.seen.1;
-        refused += series.judge(3).refused;
+        several += series.writer.seen.1;
+        refused += series.verify(3).refused;
     }
-    let enough = 2 * wrapped >= all && 4 * behind > 5 * all && 2 * refused > 5 * all;
-    assert!(enough, "{wrapped} {behind} {refused}");
+    let enough = 2 * wrapped >= all && 4 * several > 5 * all && 2 * refused > 5 * all;
+    assert!(enough, "{wrapped} {several} {refused}");
 }
