@@ -1,3 +1,7 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| vhdx_rct_fuzz::targets::bat_bitmap::run(data));
+use vhdx_rct_fuzz::targets::bat_bitmap::{Input, run};
+
+libfuzzer_sys::fuzz_target!(|input: Input| {
+    run(&input);
+});

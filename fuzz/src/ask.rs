@@ -1,66 +1,70 @@
-//! Queries, and the invariants of every answer regardless of the files' content.
+//! Questions, and the invariants of every answer regardless of the files' content.
 
-use crate::media::metered;
+use crate::media::{Disks, start_metering};
+use arbitrary::Arbitrary;
+use dearbitrary::Dearbitrary;
 use std::fmt::Debug;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
-use vhdx_rct::source::Storage;
 use vhdx_rct::{
     Baseline, ByteRange, Disk, Error, Extent, ExtentKind, OpenOptions, VirtualDiskChanges,
 };
 
 pub type Answer = Result<VirtualDiskChanges, Error>;
 
-/// No step of a question about the small files that targets build needs to read more than this.
-const MOST_READ: u64 = 256 << 20;
+/// The maximum number of ranges that are asked for a second time.
+const MAX_RANGES: usize = 10_000;
 
-/// More ranges than this are not asked for a second time.
-const MANY: usize = 10_000;
-
-/// Runs one step of a question under the bound on what it may read.
-pub fn bounded<T>(work: impl FnOnce() -> T) -> T {
-    let (done, read) = metered(work);
-    assert!(read <= MOST_READ, "{read} bytes were read for one question");
-    done
+/// A second question, whose answer must agree with that about the whole disk.
+#[derive(Arbitrary, Dearbitrary, Clone, Debug, PartialEq)]
+pub enum CrossCheck {
+    Again,
+    /// In two regions, cut here.
+    Split(u64),
+    /// In steps that return up to this number of ranges.
+    Resumed(u8),
+    Extents,
+    /// Reads content here, and compares it with all extents.
+    Content(u64),
 }
 
-/// An error must be one that the method can return.
+/// Checks that the method can return this error.
 #[track_caller]
 pub fn check_error(error: &Error) {
     assert!(error.return_value().code() >= 32768, "{error} has the code of a success");
     assert!(!error.to_string().is_empty());
 }
 
-/// Checks the error of whatever can fail, and gives what did not.
+/// Checks the error, if there is one.
 #[track_caller]
 pub fn checked<T>(result: Result<T, Error>) -> Option<T> {
     result.inspect_err(|error| check_error(error)).ok()
 }
 
-/// Options that read from this storage.
-pub fn reading(storage: Arc<dyn Storage>) -> OpenOptions {
+/// Returns options that read these files.
+pub fn reading(disks: Disks) -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.storage(storage);
+    options.storage(disks.shared());
     options
 }
 
-/// Opens a disk and, if it opens, looks at everything but its changes.
+/// Opens a disk and, if it opens, checks everything but its changes.
 #[track_caller]
 pub fn open(options: &OpenOptions, path: impl AsRef<Path>) -> Result<Disk, Error> {
-    let disk = bounded(|| options.open(path)).inspect_err(|error| check_error(error))?;
+    start_metering();
+    let disk = options.open(path).inspect_err(|error| check_error(error))?;
     if let Some(error) = disk.missing_parent() {
         check_error(error);
     }
-    for known in bounded(|| disk.known_ids()) {
+    for known in disk.known_ids() {
         assert!(known.first <= known.last, "{known:?}");
     }
-    checked(bounded(|| disk.check()));
+    checked(disk.check());
     for file in 0..disk.files().len() {
-        let parts = checked(bounded(|| disk.metadata_parts(file))).unwrap_or_default();
+        let parts = checked(disk.metadata_parts(file)).unwrap_or_default();
         assert!(parts.is_sorted_by(|a, b| a.end() <= b.offset), "{parts:?}");
     }
-    for next in checked(bounded(|| disk.next_baselines())).unwrap_or_default() {
+    for next in checked(disk.next_baselines()).unwrap_or_default() {
         // The disk's own GUID is only a baseline for a child of it.
         if let (Baseline::Rct(_), true) = (&next.since, next.exact) {
             let changes = ask(&disk, &next.since, None, None).expect("what was exact before");
@@ -70,7 +74,7 @@ pub fn open(options: &OpenOptions, path: impl AsRef<Path>) -> Result<Disk, Error
     Ok(disk)
 }
 
-/// Asks; the answer must be well-formed.
+/// Asks, and checks that the answer is well-formed.
 #[track_caller]
 pub fn ask(
     disk: &Disk,
@@ -85,7 +89,8 @@ pub fn ask(
     if let Some(most) = most {
         query = query.max_ranges(most);
     }
-    let answer = bounded(|| query.collect());
+    start_metering();
+    let answer = query.collect();
     match &answer {
         Ok(answer) => {
             let size = answer.disk.virtual_size;
@@ -116,22 +121,21 @@ fn well_formed(answer: &VirtualDiskChanges, region: Range<u64>, most: usize) {
     assert!(region.end <= answer.disk.virtual_size);
 }
 
-/// Asks about the whole disk, and once more in a way that must agree with it; `hint` decides
-/// in which, and where the disk is cut.
+/// Asks about the whole disk, and compares the answer with another way to get it.
 #[track_caller]
-pub fn whole(disk: &Disk, since: &Baseline, hint: u64) -> Answer {
+pub fn whole(disk: &Disk, since: &Baseline, check: &CrossCheck) -> Answer {
     let answer = ask(disk, since, None, None);
-    let Ok(found) = &answer else { return answer };
-    if found.ranges.len() > MANY {
+    let Some(found) = answer.as_ref().ok().filter(|found| found.ranges.len() <= MAX_RANGES) else {
         return answer;
-    }
+    };
     let size = found.disk.virtual_size;
-    match hint / 7 % 5 {
-        0 => assert_eq!(&ask(disk, since, None, None).expect("the same again"), found),
-        1 => in_two_parts(disk, since, found, hint % (size + 1)),
-        2 => resumed(disk, since, found, 1 + (hint % 5) as usize),
-        3 => extents(disk, since, found),
-        _ => content(disk, hint % size.max(1)),
+    start_metering();
+    match *check {
+        CrossCheck::Again => assert_eq!(&ask(disk, since, None, None).expect("the same"), found),
+        CrossCheck::Split(cut) => in_two_parts(disk, since, found, cut % (size + 1)),
+        CrossCheck::Resumed(most) => resumed(disk, since, found, 1 + usize::from(most)),
+        CrossCheck::Extents => extents(disk, since, found),
+        CrossCheck::Content(at) => content(disk, at % size.max(1)),
     }
     answer
 }
@@ -145,46 +149,46 @@ fn in_two_parts(disk: &Disk, since: &Baseline, whole: &VirtualDiskChanges, cut: 
     assert_eq!(joined(parts.concat()), whole.ranges, "cut at {cut}");
 }
 
-/// Some steps with a limit on the number of ranges give the first ranges of the answer.
+/// Checks that steps with a limit on the number of ranges return the first ranges of the answer.
 #[track_caller]
 fn resumed(disk: &Disk, since: &Baseline, whole: &VirtualDiskChanges, most: usize) {
     let size = whole.disk.virtual_size;
-    let (mut at, mut told) = (0, Vec::new());
+    let (mut at, mut found) = (0, Vec::new());
     for _ in 0..4 {
         let part = ask(disk, since, Some(at..size), Some(most)).expect("the rest of an answer");
         assert!(part.processed_byte_length > 0 || at == size, "no progress at {at}");
-        told.extend(part.ranges);
+        found.extend(part.ranges);
         at += part.processed_byte_length;
     }
     let before = whole.ranges.iter().take_while(|range| range.offset < at).count();
-    assert_eq!(told, whole.ranges[..before], "in steps of {most}, up to {at}");
+    assert_eq!(found, whole.ranges[..before], "in steps of {most}, up to {at}");
 }
 
-/// Extents, if all parents are there, cover what changed.
+/// Checks that extents, if all parents are there, cover what changed.
 #[track_caller]
 fn extents(disk: &Disk, since: &Baseline, whole: &VirtualDiskChanges) {
     let question = disk.changes(since.clone());
-    let Some(extents) = checked(bounded(|| question.extents())) else { return };
+    let Some(extents) = checked(question.extents()) else { return };
     let mut found = Vec::new();
-    for extent in extents.take(MANY * 4) {
+    for extent in extents.take(MAX_RANGES * 4) {
         let Some(extent) = checked(extent) else { return };
         assert!(extent.range.length > 0);
         found.push(extent.range);
     }
-    if found.len() < MANY * 4 {
+    if found.len() < MAX_RANGES * 4 {
         assert_eq!(joined(found), whole.ranges, "extents");
     }
 }
 
-/// The disk's content can be read, or an error explains why not; and what an extent finds in a
-/// file is that content.
+/// Checks that the disk's content can be read, or an error explains why not, and that extents
+/// cover the disk and lie where this content is stored.
 fn content(disk: &Disk, at: u64) {
     let size = disk.identity().virtual_size;
     let mut buffer = vec![0; (size - at).min(8192) as usize];
-    let read = checked(bounded(|| disk.read_exact_at(&mut buffer, at)));
-    let Some(all) = checked(bounded(|| disk.extents(0..size))) else { return };
+    let read = checked(disk.read_exact_at(&mut buffer, at));
+    let Some(all) = checked(disk.extents(0..size)) else { return };
     let mut end = 0;
-    for extent in all.take(MANY) {
+    for extent in all.take(MAX_RANGES) {
         let Some(extent) = checked(extent) else { return };
         assert!(extent.range.offset == end && extent.range.length > 0, "a gap at {end}");
         end = extent.range.end();
@@ -209,13 +213,13 @@ fn same_content(disk: &Disk, extent: &Extent, buffer: &[u8], at: u64) {
             let source = disk.files()[extent.file].source();
             let offset = offset + (start - extent.range.offset);
             source.read_exact_at(&mut stored, offset).expect("what is stored in one piece");
-            assert!(stored == found, "{extent:?} lies elsewhere");
+            assert!(stored == found, "{extent:?} is stored elsewhere");
         }
         _ => assert!(found.iter().all(|&byte| byte == 0), "{extent:?} is not zeros"),
     }
 }
 
-/// Sorted ranges, those that touch joined.
+/// Joins sorted ranges that touch.
 pub fn joined(ranges: Vec<ByteRange>) -> Vec<ByteRange> {
     let mut out: Vec<ByteRange> = Vec::new();
     for range in ranges {
@@ -227,7 +231,7 @@ pub fn joined(ranges: Vec<ByteRange>) -> Vec<ByteRange> {
     out
 }
 
-/// Returns the required answer: these ranges, clipped to the region, up to the limit.
+/// Checks that the answer is these ranges, clipped to the region, up to the limit.
 #[track_caller]
 pub fn must_be(
     answer: &VirtualDiskChanges,
@@ -241,7 +245,7 @@ pub fn must_be(
     let expected: Vec<ByteRange> = inside.map(ByteRange::from).collect();
     let most = most.unwrap_or(usize::MAX);
     let done = expected.get(most).map_or(region.end, |next| next.offset) - region.start;
-    let told = &expected[..expected.len().min(most)];
-    assert_eq!(answer.ranges, told, "{what:?} in {region:?}, at most {most}");
+    let expected = &expected[..expected.len().min(most)];
+    assert_eq!(answer.ranges, expected, "{what:?} in {region:?}, at most {most}");
     assert_eq!(answer.processed_byte_length, done, "{what:?} in {region:?}, at most {most}");
 }

@@ -1,28 +1,30 @@
-//! Files in memory that differ from a skeleton as an input specifies, without copying it.
+//! Files in memory: a fixture builder's file, which is not copied, and changes to it.
 
+use crate::ask::checked;
 use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use vhdx_rct::Error;
 use vhdx_rct::source::{FileSource, MemoryStorage, SliceSource, Source, Storage};
-use vhdx_rct_fixtures::vhdx::{Placement, VhdxBuilder, store_crc};
+use vhdx_rct_fixtures::vhdx::{Placement, VhdxBuilder};
+
+/// The maximum number of bytes that one step may read from the targets' small files: a bound on time
+/// that does not depend on the machine.
+const MAX_READ: u64 = 256 << 20;
 
 thread_local! {
-    /// Bytes that this thread has read of images.
     static READ: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How many bytes of images were read while `work` was done: a bound on it is one on time
-/// that does not depend on the machine.
-pub fn metered<T>(work: impl FnOnce() -> T) -> (T, u64) {
-    let before = READ.get();
-    let done = work();
-    (done, READ.get() - before)
+/// Begins a step.
+pub fn start_metering() {
+    READ.set(0);
 }
 
-/// A file of which some bytes are others.
+/// A file with changes.
 #[derive(Clone)]
 pub struct Image {
     base: Arc<dyn Source>,
@@ -36,25 +38,22 @@ impl Image {
         Image { base, patches: Vec::new(), length }
     }
 
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Image::new(Arc::new(SliceSource(bytes)))
+    }
+
     pub fn put(&mut self, offset: u64, bytes: impl Into<Vec<u8>>) {
         self.patches.push((offset, bytes.into()));
     }
 
-    /// The bytes as they are now; zeros after the file's end.
+    /// Returns the bytes as changed so far; zeros after the file's end.
     pub fn get(&self, offset: u64, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         self.fill(&mut bytes, offset);
         bytes
     }
 
-    /// Restores the checksum at byte 4 of a structure.
-    pub fn seal(&mut self, offset: u64, length: usize) {
-        let mut bytes = self.get(offset, length);
-        store_crc(&mut bytes);
-        self.put(offset + 4, &bytes[4..8]);
-    }
-
-    /// Cuts the file, or goes on with zeros.
+    /// Truncates the file, or extends it with zeros.
     pub fn set_length(&mut self, length: u64) {
         self.length = length;
     }
@@ -90,35 +89,32 @@ impl Source for Image {
         let end = offset.checked_add(buffer.len() as u64).filter(|&end| end <= self.length);
         end.ok_or(io::ErrorKind::UnexpectedEof)?;
         READ.set(READ.get() + buffer.len() as u64);
+        assert!(READ.get() <= MAX_READ, "a step reads more than {MAX_READ} bytes");
         self.fill(buffer, offset);
         Ok(())
     }
 }
 
-/// A file of the fixture builder, to be changed at will.
+/// A file of the fixture builder.
 pub struct Skeleton {
     pub at: Placement,
-    bytes: Arc<SliceSource<Vec<u8>>>,
+    base: Arc<dyn Source>,
 }
 
 impl Skeleton {
     pub fn new(builder: &VhdxBuilder) -> Self {
         let scratch = Scratch::new();
         let at = builder.write(&scratch.path()).expect("a file that can be built");
-        Skeleton { at, bytes: Arc::new(SliceSource(scratch.bytes())) }
+        Skeleton { at, base: Arc::new(SliceSource(scratch.bytes())) }
     }
 
     pub fn image(&self) -> Image {
-        Image::new(self.bytes.clone())
-    }
-
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes.0
+        Image::new(self.base.clone())
     }
 }
 
-/// A file without a name, in memory where there is such a directory: nothing is left behind when
-/// a target ends in a crash. Linux opens it again by the path of its descriptor.
+/// A file without a name, in memory if possible: a crash leaves nothing to clean up. Linux opens it
+/// again by the path of its descriptor.
 pub struct Scratch(File);
 
 impl Scratch {
@@ -142,8 +138,17 @@ impl Scratch {
     }
 }
 
+/// Calls a function that inspects a file, which may only fail with a valid error. Returns whether
+/// it succeeded.
+pub fn inspect<T>(image: &Image, inspect: impl Fn(&Path) -> Result<T, Error>) -> bool {
+    static SCRATCH: LazyLock<Scratch> = LazyLock::new(Scratch::new);
+    let bytes = image.get(0, image.length() as usize);
+    std::fs::write(SCRATCH.path(), bytes).expect("a file in memory");
+    checked(inspect(&SCRATCH.path())).is_some()
+}
+
 /// A storage of files in memory.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Disks(MemoryStorage);
 
 impl Disks {
@@ -153,7 +158,7 @@ impl Disks {
     }
 
     pub fn with_bytes(self, path: impl Into<PathBuf>, bytes: Vec<u8>) -> Self {
-        self.with(path, Image::new(Arc::new(SliceSource(bytes))))
+        self.with(path, Image::from_bytes(bytes))
     }
 
     pub fn shared(self) -> Arc<dyn Storage> {

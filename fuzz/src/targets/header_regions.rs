@@ -1,40 +1,47 @@
 //! The file identifier, the header pair and the region tables.
-//!
-//! Input: which skeleton, flags, the first 80 bytes of each header, and region tables up to
-//! their last entry.
 
-use crate::ask::{open, reading, whole};
-use crate::bytes::{Take, without_tail};
-use crate::media::{Disks, Image, Skeleton};
+use super::{encode, pick};
+use crate::ask::{CrossCheck, open, reading, whole};
+use crate::media::{Disks, Skeleton};
+use crate::patch::{Area, Copies, MAX_PATCHES, Patch, Value};
+use arbitrary::Arbitrary;
+use dearbitrary::Dearbitrary;
 use std::sync::LazyLock;
 use uuid::Uuid;
 use vhdx_rct::{Baseline, DiskFile};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::vhdx::{
-    Block, DirtyLog, HeaderPlan, LogPlan, MB, Placement, RegionOrder, VhdxBuilder, store_crc,
+    Block, DirtyLog, HeaderPlan, LogPlan, MB, RegionOrder, VhdxBuilder, store_crc,
 };
 
 const DISK: &str = "/disks/disk.vhdx";
+/// The length of a region table.
+const TABLE: usize = 64 << 10;
 
-// Flags.
-const SEAL_HEADER: [u16; 2] = [1, 2];
-const SECOND_HEADER_ALIKE: u16 = 4;
-const SEAL_TABLE: u16 = 8;
-const SECOND_TABLE: u16 = 16;
-const SEAL_SECOND_TABLE: u16 = 32;
-const IDENTIFIER: u16 = 64;
-const LENGTH: u16 = 128;
+#[derive(Arbitrary, Dearbitrary, Debug, PartialEq)]
+pub struct Input {
+    skeleton: u8,
+    check: CrossCheck,
+    length: Option<u32>,
+    patches: Vec<(Part, Patch)>,
+}
 
-const HEADER: usize = 80;
-const TABLE_BYTES: usize = 64 << 10;
+#[derive(Arbitrary, Dearbitrary, Debug, PartialEq)]
+pub enum Part {
+    Identifier,
+    Header(Copies),
+    RegionTable(Copies),
+    /// One entry of the region tables.
+    Region(Copies, u8),
+}
 
-fn builders() -> Vec<VhdxBuilder> {
+static SKELETONS: LazyLock<Vec<Skeleton>> = LazyLock::new(|| {
     let disk = || {
         let disk = VhdxBuilder::new(3 * MB).seed(1).block(0, Block::Full(Fill::ZEROS));
         disk.block(1, Block::Zero { anchor: Some(4) })
     };
     let dirty = LogPlan::Dirty(DirtyLog { entries: 2, ..DirtyLog::default() });
-    vec![
+    let builders = [
         disk(),
         disk().order(RegionOrder::BatLast).headers(HeaderPlan::SecondCurrent),
         disk().order(RegionOrder::PayloadFirst).headers(HeaderPlan::Identical),
@@ -42,69 +49,34 @@ fn builders() -> Vec<VhdxBuilder> {
         disk().extra_region(Uuid::from_u128(7), false).headers(HeaderPlan::SecondOnly),
         disk().extra_region(Uuid::from_u128(7), true).required_flags(false),
         disk().log(dirty),
-    ]
-}
+    ];
+    builders.iter().map(Skeleton::new).collect()
+});
 
-static SKELETONS: LazyLock<Vec<Skeleton>> =
-    LazyLock::new(|| builders().iter().map(Skeleton::new).collect());
-
-pub fn run(data: &[u8]) {
-    let mut input = Take(data);
-    let skeleton = &SKELETONS[usize::from(input.u8()) % SKELETONS.len()];
-    let image = image(skeleton, &mut input);
-    let hint = input.u64();
-    let disks = Disks::default().with(DISK, image).shared();
-    if let Ok(disk) = open(&reading(disks), DISK) {
-        regions_hold(&disk.files()[0]);
-        let _ = whole(&disk, &Baseline::Allocated, hint);
-    }
-}
-
-fn image(skeleton: &Skeleton, input: &mut Take) -> Image {
+pub fn run(input: &Input) -> bool {
+    let skeleton = pick(&SKELETONS, input.skeleton);
     let (mut image, at) = (skeleton.image(), &skeleton.at);
-    let flags = input.u16();
-    put_headers(&mut image, at, input, flags);
-    put_tables(&mut image, at, input, flags);
-    if flags & IDENTIFIER != 0 {
-        image.put(0, input.some(16));
+    for (part, patch) in input.patches.iter().take(MAX_PATCHES) {
+        let areas = match *part {
+            Part::Identifier => vec![Area::plain(0, 16)],
+            Part::Header(copies) => copies.areas(&at.header_offsets, 0, 80, 4096),
+            Part::RegionTable(copies) => copies.areas(&at.region_table_offsets, 0, 16, TABLE),
+            Part::Region(copies, index) => {
+                let entry = 16 + 32 * u64::from(index);
+                copies.areas(&at.region_table_offsets, entry, 32, TABLE)
+            }
+        };
+        areas.into_iter().for_each(|area| patch.apply(&mut image, area, seal));
     }
-    if flags & LENGTH != 0 {
-        image.set_length(u64::from(input.u32()) % (16 * MB));
+    if let Some(length) = input.length {
+        image.set_length(u64::from(length) % (16 * MB));
     }
-    image
+    let Ok(disk) = open(&reading(Disks::default().with(DISK, image)), DISK) else { return false };
+    regions_hold(&disk.files()[0]);
+    whole(&disk, &Baseline::Allocated, &input.check).is_ok()
 }
 
-fn put_headers(image: &mut Image, at: &Placement, input: &mut Take, flags: u16) {
-    let mut header = vec![0; 4096];
-    for (copy, seals) in SEAL_HEADER.into_iter().enumerate() {
-        if copy == 0 || flags & SECOND_HEADER_ALIKE == 0 {
-            header[..HEADER].copy_from_slice(&input.array::<HEADER>());
-        }
-        if flags & seals != 0 {
-            store_crc(&mut header);
-        }
-        image.put(at.header_offsets[copy], header.clone());
-    }
-}
-
-fn put_tables(image: &mut Image, at: &Placement, input: &mut Take, flags: u16) {
-    let mut table = vec![0; TABLE_BYTES];
-    for copy in [0, 1] {
-        if copy == 0 || flags & SECOND_TABLE != 0 {
-            let bytes = input.some(16 + 32 * usize::from(input.0.first().copied().unwrap_or(0)));
-            // The first byte, which is the signature's in no table, says how many entries come.
-            table.fill(0);
-            let bytes = bytes.get(1..).unwrap_or_default();
-            table[..bytes.len()].copy_from_slice(bytes);
-        }
-        if flags & [SEAL_TABLE, SEAL_SECOND_TABLE][copy] != 0 {
-            store_crc(&mut table);
-        }
-        image.put(at.region_table_offsets[copy], table.clone());
-    }
-}
-
-/// The regions that a reader accepts lie after the headers and do not overlap.
+/// Checks that accepted regions lie after the headers and do not overlap.
 fn regions_hold(file: &DiskFile) {
     let regions = file.regions();
     assert!(regions.iter().all(|region| region.offset >= MB && region.length > 0));
@@ -112,25 +84,21 @@ fn regions_hold(file: &DiskFile) {
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    let seed = |(index, skeleton): (usize, &Skeleton)| {
-        let (bytes, at) = (skeleton.bytes(), &skeleton.at);
-        let flags = SEAL_TABLE | SEAL_SECOND_TABLE;
-        let mut out = vec![index as u8];
-        out.extend(flags.to_le_bytes());
-        for offset in at.header_offsets {
-            out.extend(&bytes[offset as usize..][..HEADER]);
-        }
-        let table = &bytes[at.region_table_offsets[0] as usize..][..TABLE_BYTES];
-        let used = without_tail(table);
-        out.push((used.len() - 16).div_ceil(32) as u8 + 1);
-        out.extend(used);
-        out
+    let patch = |part, at, value| (part, Patch { at, value, restore: true });
+    let seed = |skeleton| {
+        // Another FileWriteGuid, and an unknown region.
+        let guid = patch(Part::Header(Copies::Both), 16, Value::Byte(9));
+        let mut entry = [0; 32];
+        (entry[0], entry[18], entry[26]) = (8, 0xC0, 0x10);
+        let region = patch(Part::Region(Copies::Both, 2), 0, Value::Bytes(31, entry));
+        let count = patch(Part::RegionTable(Copies::Both), 8, Value::Word(3));
+        let restored = patch(Part::Header(Copies::Both), 0, Value::Xor(0));
+        [
+            (CrossCheck::Again, vec![]),
+            (CrossCheck::Resumed(1), vec![guid]),
+            (CrossCheck::Extents, vec![region, count, restored]),
+        ]
+        .map(|(check, patches)| encode(&Input { skeleton, check, length: None, patches }))
     };
-    let as_written: Vec<Vec<u8>> = SKELETONS.iter().enumerate().map(seed).collect();
-    // The same with every checksum restored, so that what changes is looked at.
-    let restored = as_written.iter().map(|seed| {
-        let flags = SEAL_HEADER[0] | SEAL_HEADER[1] | SEAL_TABLE | SEAL_SECOND_TABLE;
-        [&seed[..1], &flags.to_le_bytes(), &seed[3..]].concat()
-    });
-    as_written.iter().cloned().chain(restored).collect()
+    (0..SKELETONS.len() as u8).flat_map(seed).collect()
 }

@@ -1,187 +1,195 @@
 //! The log: which entries are valid, which sequence is active, and its replay.
-//!
-//! Input: which skeleton, whose log is dirty already; flags; and entries, each with what
-//! should be restored in it, its place, its header, its descriptors and its data sectors.
 
-use crate::ask::{open, reading, whole};
-use crate::bytes::{Take, put_page};
+use super::{encode, pick};
+use crate::ask::{CrossCheck, open, reading, whole};
 use crate::media::{Disks, Image, Skeleton};
+use crate::patch::{Area, MAX_PATCHES, Patch, Value};
+use arbitrary::Arbitrary;
+use dearbitrary::Dearbitrary;
 use std::sync::LazyLock;
+use uuid::Uuid;
 use vhdx_rct::Baseline;
 use vhdx_rct_fixtures::chain::dirty_log;
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rng::Rng;
+use vhdx_rct_fixtures::vhdx::log::{Descriptor, RawEntry, raw_entry};
 use vhdx_rct_fixtures::vhdx::{
-    Block, DirtyLog, HeaderPlan, LogPlan, MB, Placement, Target, VhdxBuilder, put, store_crc,
+    Block, DirtyLog, HeaderPlan, LogPlan, MB, PAGE, Placement, Target, VhdxBuilder, put, store_crc,
 };
 
 const DISK: &str = "/disks/disk.vhdx";
-const SECTOR: usize = 4096;
 
-// What is restored in an entry.
-const SEAL: u8 = 1;
-const OUR_GUID: u8 = 2;
-const ENTRY_LENGTH: u8 = 4;
-const DESCRIPTORS: u8 = 8;
-const DATA: u8 = 16;
-const OWN_TAIL: u8 = 32;
-const FILE_LENGTHS: u8 = 64;
+/// The maximum numbers of entries that an input adds, and of pages in each.
+const MAX_ENTRIES: usize = 64;
+const MAX_PAGES: usize = 256;
 
-/// The maximum number of entries written.
-const MOST_ENTRIES: usize = 64;
+#[derive(Arbitrary, Dearbitrary, Debug, PartialEq)]
+pub struct Input {
+    /// Whose log is dirty already.
+    skeleton: u8,
+    /// Starts with an empty ring.
+    clear: bool,
+    /// The file's length in KiB.
+    length: Option<u16>,
+    check: CrossCheck,
+    entries: Vec<Entry>,
+    /// Changes to any entry.
+    patches: Vec<(u8, Patch)>,
+}
 
-fn builders() -> Vec<VhdxBuilder> {
+/// An entry; fields that are `None` have the right value.
+#[derive(Arbitrary, Dearbitrary, Debug, Default, PartialEq)]
+pub struct Entry {
+    /// Its page in the ring.
+    page: u8,
+    sequence: u64,
+    /// The page in the ring of the sequence's first entry; none for its own.
+    tail: Option<u8>,
+    foreign: bool,
+    length: Option<u32>,
+    descriptor_count: Option<u32>,
+    flushed_file_offset: Option<u64>,
+    last_file_offset: Option<u64>,
+    data_sequence: Option<u64>,
+    updates: Vec<Update>,
+}
+
+#[derive(Arbitrary, Dearbitrary, Debug, PartialEq)]
+pub enum Update {
+    /// A page of the file, and how many become zero.
+    Zero(u16, u16),
+    /// A page of the file, the page whose content it gets, and words that change.
+    Copy(u16, u16, Vec<(u16, u64)>),
+    /// A page of the file, and a byte that fills it.
+    Fill(u16, u8),
+}
+
+static SKELETONS: LazyLock<Vec<Skeleton>> = LazyLock::new(|| {
     let disk = |seed| {
         let disk = VhdxBuilder::new(4 * MB).seed(seed).headers(HeaderPlan::Identical);
         disk.block(0, Block::Full(Fill::ZEROS)).block(2, Block::Zero { anchor: Some(9) })
     };
     let tables = DirtyLog { targets: vec![Target::RegionTables], ..DirtyLog::default() };
-    let mut out = vec![
-        disk(0).log(LogPlan::Raw(Vec::new())),
-        disk(1).log(LogPlan::Dirty(DirtyLog::default())),
-        disk(2).log(LogPlan::Dirty(tables)),
-    ];
-    out.extend((3..9).map(|seed| {
-        let log = dirty_log(&mut Rng::new(seed), &disk(seed));
-        disk(seed).log(LogPlan::Dirty(log))
-    }));
-    out
-}
+    let logs =
+        [LogPlan::Raw(Vec::new()), LogPlan::Dirty(DirtyLog::default()), LogPlan::Dirty(tables)];
+    let random = (3..9).map(|seed| LogPlan::Dirty(dirty_log(&mut Rng::new(seed), &disk(seed))));
+    let logs = (0..).zip(logs.into_iter().chain(random));
+    logs.map(|(seed, log)| Skeleton::new(&disk(seed).log(log))).collect()
+});
 
-static SKELETONS: LazyLock<Vec<Skeleton>> =
-    LazyLock::new(|| builders().iter().map(Skeleton::new).collect());
-
-pub fn run(data: &[u8]) {
-    let mut input = Take(data);
-    let skeleton = &SKELETONS[usize::from(input.u8()) % SKELETONS.len()];
+pub fn run(input: &Input) -> bool {
+    let skeleton = pick(&SKELETONS, input.skeleton);
     let at = &skeleton.at;
     let mut image = skeleton.image();
-    let flags = input.u8();
-    if flags & 1 == 0 {
+    let mut places = vec![(0, PAGE)];
+    if input.clear {
         image.put(at.log_offset, vec![0; at.log_length as usize]);
+    } else {
+        places.extend(&at.log_entries);
     }
-    if flags & 2 != 0 {
-        image.set_length(u64::from(input.u16()) << 10);
+    for entry in input.entries.iter().take(MAX_ENTRIES) {
+        let place = u64::from(entry.page) * PAGE % at.log_length;
+        let bytes = entry.bytes(at, &image);
+        places.push((place, bytes.len() as u64));
+        put_in_ring(&mut image, at, place, bytes);
     }
-    let hint = u64::from(input.u32());
-    for _ in 0..MOST_ENTRIES {
-        if input.is_empty() {
-            break;
+    for (index, patch) in input.patches.iter().take(MAX_PATCHES) {
+        let &(place, length) =
+            places.iter().rev().nth(usize::from(*index) % places.len()).expect("a place");
+        let (start, length) = (at.log_offset + place, length.min(at.log_length - place));
+        let covered = Some((start, length as usize));
+        let area = Area { start, length: length.min(PAGE), covered };
+        patch.apply(&mut image, area, seal);
+    }
+    if let Some(length) = input.length {
+        image.set_length(u64::from(length) << 10);
+    }
+    let Ok(disk) = open(&reading(Disks::default().with(DISK, image)), DISK) else { return false };
+    let replayed = disk.files()[0].replayed_log_entries();
+    assert!(replayed.is_some_and(|count| count > 0), "{replayed:?} entries of a dirty log");
+    whole(&disk, &Baseline::Allocated, &input.check).is_ok()
+}
+
+impl Entry {
+    fn bytes(&self, at: &Placement, image: &Image) -> Vec<u8> {
+        let raw = RawEntry {
+            entry_length: self.length,
+            tail: u32::from(self.tail.unwrap_or(self.page)) * PAGE as u32,
+            sequence: self.sequence,
+            descriptor_count: self.descriptor_count,
+            log_guid: if self.foreign { Uuid::from_u128(1) } else { at.log_guid },
+            flushed_file_offset: self.flushed_file_offset.unwrap_or(at.file_length / MB * MB),
+            last_file_offset: self.last_file_offset.unwrap_or(at.last_file_offset),
+            descriptors: self.updates.iter().take(MAX_PAGES).map(|u| u.descriptor(image)).collect(),
+            data_sequence: self.data_sequence,
+        };
+        let mut bytes = raw_entry(&raw);
+        // The checksum covers the length that the entry states.
+        if let Some(length) = self.length {
+            let stated = (length as usize).clamp(64, at.log_length as usize);
+            bytes.resize(bytes.len().max(stated), 0);
+            store_crc(&mut bytes[..stated]);
         }
-        let place = u64::from(input.u8()) * SECTOR as u64;
-        let entry = entry(at, place, &mut input);
-        put_in_ring(&mut image, at, place, entry);
-    }
-    let disks = Disks::default().with(DISK, image).shared();
-    if let Ok(disk) = open(&reading(disks), DISK) {
-        let replayed = disk.files()[0].replayed_log_entries();
-        assert!(replayed.is_some_and(|count| count > 0), "{replayed:?} entries of a dirty log");
-        let _ = whole(&disk, &Baseline::Allocated, hint);
+        bytes
     }
 }
 
-/// An entry's bytes, put together from the input.
-fn entry(at: &Placement, place: u64, input: &mut Take) -> Vec<u8> {
-    let restore = input.u8();
-    let mut bytes = vec![0; SECTOR];
-    bytes[..64].copy_from_slice(&input.array::<64>());
-    let descriptors = usize::from(input.u8());
-    let area = (64 + 32 * descriptors).next_multiple_of(SECTOR);
-    bytes.resize(area, 0);
-    let raw = input.some(32 * descriptors);
-    put(&mut bytes, 64, raw);
-    let sequence: [u8; 8] = std::array::from_fn(|i| bytes[16 + i]);
-    if restore & DESCRIPTORS != 0 {
-        (0..descriptors).for_each(|i| put(&mut bytes, 64 + 32 * i + 24, sequence));
-        put(&mut bytes, 24, (descriptors as u32).to_le_bytes());
-    }
-    for _ in 0..input.u8().min(32) {
-        let mut sector = [0; SECTOR];
-        input.page(&mut sector);
-        if restore & DATA != 0 {
-            put(&mut sector, 0, "data");
-            put(&mut sector, 4, &sequence[4..]);
-            put(&mut sector, SECTOR - 4, &sequence[..4]);
+impl Update {
+    fn descriptor(&self, image: &Image) -> Descriptor {
+        let place = |page: u16| u64::from(page) * PAGE;
+        match self {
+            Update::Zero(page, count) => Descriptor::zero(place(*page), place(*count)),
+            Update::Fill(page, byte) => Descriptor::data(place(*page), vec![*byte; PAGE as usize]),
+            Update::Copy(page, from, words) => {
+                let mut content = image.get(place(*from), PAGE as usize);
+                for (at, word) in words {
+                    put(&mut content, usize::from(at % 512) * 8, word.to_le_bytes());
+                }
+                Descriptor::data(place(*page), content)
+            }
         }
-        bytes.extend(sector);
-    }
-    restore_header(&mut bytes, at, place, restore);
-    bytes
-}
-
-fn restore_header(bytes: &mut Vec<u8>, at: &Placement, place: u64, restore: u8) {
-    if restore & ENTRY_LENGTH != 0 {
-        let length = bytes.len() as u32;
-        put(bytes, 8, length.to_le_bytes());
-    }
-    if restore & OWN_TAIL != 0 {
-        put(bytes, 12, (place as u32).to_le_bytes());
-    }
-    if restore & OUR_GUID != 0 {
-        put(bytes, 32, at.log_guid.to_bytes_le());
-    }
-    if restore & FILE_LENGTHS != 0 {
-        put(bytes, 48, (at.file_length / MB * MB).to_le_bytes());
-        put(bytes, 56, at.last_file_offset.to_le_bytes());
-    }
-    if restore & SEAL != 0 {
-        let said = u32::from_le_bytes([8, 9, 10, 11].map(|i| bytes[i]));
-        let said = (said as usize).min(at.log_length as usize);
-        bytes.resize(bytes.len().max(said), 0);
-        store_crc(&mut bytes[..said.max(64)]);
     }
 }
 
 fn put_in_ring(image: &mut Image, at: &Placement, place: u64, mut entry: Vec<u8>) {
     entry.truncate(at.log_length as usize);
-    let place = place % at.log_length;
     let before_end = (at.log_length - place).min(entry.len() as u64) as usize;
     let rest = entry.split_off(before_end);
     image.put(at.log_offset + place, entry);
     image.put(at.log_offset, rest);
 }
 
-/// The entries of a written log, whatever they are good for.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let mut out: Vec<Vec<u8>> = SKELETONS.iter().enumerate().map(seed).collect();
-    let restore_all = SEAL | OUR_GUID | ENTRY_LENGTH | DESCRIPTORS | DATA | FILE_LENGTHS;
-    // One entry that zeroes the last block of the file, for the fuzzer to go on from.
-    let mut small = vec![0, 0, 0, 0, 0, 0, 3, restore_all | OWN_TAIL];
-    let mut header = [0; 64];
-    put(&mut header, 0, "loge");
-    header[16] = 7;
-    small.extend(header);
-    small.push(1);
-    let mut zero = [0; 32];
-    put(&mut zero, 0, "zero");
-    put(&mut zero, 8, 4096_u64.to_le_bytes());
-    put(&mut zero, 16, (4 * MB).to_le_bytes());
-    small.extend(zero);
-    small.push(0);
-    out.push(small);
-    out
-}
-
-fn seed((index, skeleton): (usize, &Skeleton)) -> Vec<u8> {
-    let at = &skeleton.at;
-    let ring = &skeleton.bytes()[at.log_offset as usize..][..at.log_length as usize];
-    let ring = [ring, ring].concat();
-    let mut out = vec![index as u8, 0, 0, 0, 0, 0];
-    for sector in 0..ring.len() / 2 / SECTOR {
-        let entry = &ring[sector * SECTOR..];
-        let field = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| entry[at + i])) as usize;
-        if !entry.starts_with(b"loge") || field(24) > 255 || field(8) > ring.len() / 2 {
-            continue;
-        }
-        let descriptors = field(24);
-        let area = (64 + 32 * descriptors).next_multiple_of(SECTOR);
-        out.extend([sector as u8, SEAL]);
-        out.extend(&entry[..64]);
-        out.push(descriptors as u8);
-        out.extend(&entry[64..64 + 32 * descriptors]);
-        let data: Vec<&[u8]> = entry[area..field(8).max(area)].chunks_exact(SECTOR).collect();
-        out.push(data.len().min(32) as u8);
-        data.iter().take(32).for_each(|sector| put_page(&mut out, sector));
-    }
-    out
+    let restored = (0, Patch { at: 40, value: Value::Xor(0), restore: true });
+    let entry = |page, sequence, updates| Entry {
+        page,
+        sequence,
+        tail: Some(0),
+        updates,
+        ..Entry::default()
+    };
+    // A block becomes zero; both region tables and the first header are replaced by themselves.
+    let tables = vec![Update::Copy(48, 64, vec![]), Update::Copy(64, 48, vec![(9, 0)])];
+    let entries = vec![
+        entry(0, 7, vec![Update::Zero(1024, 1)]),
+        entry(1, 8, tables),
+        entry(4, 9, vec![Update::Fill(1200, 5)]),
+    ];
+    let input = |skeleton, clear, entries, patches| {
+        encode(&Input {
+            skeleton,
+            clear,
+            length: None,
+            check: CrossCheck::Extents,
+            entries,
+            patches,
+        })
+    };
+    let small = || vec![entry(0, 7, vec![Update::Zero(1024, 1)])];
+    let written = (1..SKELETONS.len() as u8).flat_map(|skeleton| {
+        [Vec::new(), vec![restored.clone()]].map(|patches| input(skeleton, false, vec![], patches))
+    });
+    written
+        .chain([input(0, true, small(), vec![]), input(0, true, entries, vec![restored.clone()])])
+        .collect()
 }

@@ -1,11 +1,11 @@
 //! The metadata table, its items and the parent locator.
-//!
-//! Input: which skeleton, a hint, the table up to its last entry, and the items as they
-//! follow one another.
 
-use crate::ask::{open, reading, whole};
-use crate::bytes::{Take, without_tail};
+use super::{encode, pick};
+use crate::ask::{CrossCheck, open, reading, whole};
 use crate::media::{Disks, Skeleton};
+use crate::patch::{Area, MAX_PATCHES, Patch, Patched, Value};
+use arbitrary::Arbitrary;
+use dearbitrary::Dearbitrary;
 use std::sync::LazyLock;
 use uuid::Uuid;
 use vhdx_rct::{Baseline, DiskFile};
@@ -14,7 +14,19 @@ use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, ids};
 
 const BASE: &str = "/disks/base.vhdx";
 const CHILD: &str = "/disks/child.avhdx";
-const ITEMS: usize = 64 << 10;
+
+pub type Input = Patched<Part>;
+
+#[derive(Arbitrary, Dearbitrary, Debug, PartialEq)]
+pub enum Part {
+    TableHeader,
+    /// All entries.
+    Entries,
+    Entry(u8),
+    Item(u8),
+    /// All items.
+    Items,
+}
 
 struct Files {
     base: Skeleton,
@@ -54,32 +66,30 @@ static FILES: LazyLock<Files> = LazyLock::new(|| {
     Files { base, children }
 });
 
-pub fn run(data: &[u8]) {
-    let mut input = Take(data);
-    let files = &*FILES;
-    let skeleton = &files.children[usize::from(input.u8()) % files.children.len()];
-    let (mut image, at) = (skeleton.image(), skeleton.at.metadata_offset);
-    let hint = u64::from(input.u32());
-    let entries = usize::from(input.u8());
-    let mut table = vec![0; ITEMS];
-    let bytes = input.some(32 + 32 * entries);
-    table[..bytes.len()].copy_from_slice(bytes);
-    image.put(at, table);
-    // The input replaces the previous content.
-    image.put(at + ITEMS as u64, vec![0; 4096]);
-    image.put(at + ITEMS as u64, input.0);
-    let base = files.base.image();
-    let disks = Disks::default().with(BASE, base.clone()).with("/disks/sub/other.vhdx", base);
-    let disks = disks.with(CHILD, image).shared();
-    if let Ok(disk) = open(&reading(disks), CHILD) {
-        sizes_hold(&disk.files()[0]);
-        for since in [Baseline::Allocated, Baseline::Parent, Baseline::File(BASE.into())] {
-            let _ = whole(&disk, &since, hint);
-        }
+pub fn run(input: &Input) -> bool {
+    let skeleton = pick(&FILES.children, input.file);
+    let mut image = skeleton.image();
+    let table = skeleton.at.metadata_offset;
+    let items: Vec<(u64, u64)> = skeleton.at.metadata_items.values().copied().collect();
+    for (part, patch) in input.patches.iter().take(MAX_PATCHES) {
+        let (start, length) = match part {
+            Part::TableHeader => (table, 32),
+            Part::Entries => (table + 32, 512),
+            Part::Entry(index) => (table + 32 + 32 * u64::from(*index), 32),
+            Part::Item(index) => *pick(&items, *index),
+            Part::Items => (table + (64 << 10), 4096),
+        };
+        patch.apply(&mut image, Area::plain(start, length), |_| {});
     }
+    let base = FILES.base.image();
+    let disks = Disks::default().with(BASE, base.clone()).with("/disks/sub/other.vhdx", base);
+    let Ok(disk) = open(&reading(disks.with(CHILD, image)), CHILD) else { return false };
+    sizes_hold(&disk.files()[0]);
+    let baselines = [Baseline::Allocated, Baseline::Parent, Baseline::File(BASE.into())];
+    baselines.map(|since| whole(&disk, &since, &input.check).is_ok()).contains(&true)
 }
 
-/// What a reader accepts of a disk is what the format allows.
+/// Checks that the sizes of an accepted disk are within the format's bounds.
 fn sizes_hold(file: &DiskFile) {
     let metadata = file.metadata();
     let block = u64::from(metadata.block_size);
@@ -91,14 +101,22 @@ fn sizes_hold(file: &DiskFile) {
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    let seed = |(index, skeleton): (usize, &Skeleton)| {
-        let region = &skeleton.bytes()[skeleton.at.metadata_offset as usize..];
-        let (table, items) = (without_tail(&region[..ITEMS]), &region[ITEMS..][..4096]);
-        let entries = (table.len() - 32).div_ceil(32);
-        let mut out = vec![index as u8, 0, 0, 17, 0, entries as u8];
-        out.extend(&region[..32 + 32 * entries]);
-        out.extend(without_tail(items));
-        out
+    let patch = |at, value| Patch { at, value, restore: false };
+    let seed = |(file, child): (u8, &Skeleton)| {
+        // A user item that is not required, of which readers need to know nothing.
+        let count = child.at.metadata_items.len() as u8;
+        let (mut entry, mut entries) = ([0; 32], [0; 32]);
+        (entry[0], entry[17], entry[18], entry[20], entry[24]) = (77, 0x80, 1, 8, 1);
+        entries[0] = count + 1;
+        let added = vec![
+            (Part::Entry(count), patch(0, Value::Bytes(31, entry))),
+            (Part::TableHeader, patch(10, Value::Bytes(1, entries))),
+        ];
+        let checks = [CrossCheck::Split(3 * MB), CrossCheck::Content(MB + 512)];
+        [Vec::new(), added]
+            .into_iter()
+            .zip(checks)
+            .map(move |(patches, check)| encode(&Input { file, check, patches }))
     };
-    FILES.children.iter().enumerate().map(seed).collect()
+    (0..).zip(&FILES.children).flat_map(seed).collect()
 }

@@ -1,266 +1,221 @@
-//! The `.rct` table beside a disk: headers, branch history, offset pages, sequence pages; with
-//! a reader of its own to agree with.
-//!
-//! Input: which disk, flags, the conventions of the checksums, the header and its branches,
-//! entries that differ from the first, and sequence pages.
+//! The `.rct` table beside a disk (headers, branch history, offset pages, sequence pages),
+//! compared with a plain reading of it.
 
-use crate::ask::{checked, joined, open, reading, whole};
-use crate::bytes::Take;
-use crate::media::{Disks, Scratch, Skeleton};
+use super::{encode, pick};
+use crate::ask::{CrossCheck, joined, open, reading, whole};
+use crate::media::{Disks, Image, Scratch, Skeleton, inspect};
+use crate::patch::{Area, Copies, MAX_PATCHES, Patch, Value};
+use arbitrary::Arbitrary;
+use dearbitrary::Dearbitrary;
+use std::array::from_fn;
 use std::sync::LazyLock;
 use uuid::Uuid;
 use vhdx_rct::{Baseline, ByteRange, RctId, VirtualDiskChanges};
 use vhdx_rct_fixtures::rct::{
-    Checksum, Convention, HEADERS, OFFSET_TABLE, PAGE, RctBuilder, Tracked,
+    Checksum, Convention, HEADERS, OFFSET_TABLE, PAGE, RctPlacement, Tracked, UNITS_PER_CHUNK,
 };
 use vhdx_rct_fixtures::rng::Rng;
-use vhdx_rct_fixtures::vhdx::{MB, VhdxBuilder, put};
+use vhdx_rct_fixtures::vhdx::{MB, VhdxBuilder};
 
 const DISK: &str = "/disks/disk.vhdx";
 const TABLE: &str = "/disks/disk.vhdx.rct";
-const HEADER: usize = 0x48;
-const BRANCHES: usize = 0x1000;
-const VALUES: usize = 12;
-const PER_PAGE: usize = 1021;
+/// The offset of the history in a header, and of the values in the other pages.
+const BRANCHES: u64 = 0x1000;
+const VALUES: u64 = 12;
+const HEADER_LENGTH: usize = 0x4000;
 
-// Flags.
-const SEAL_FIRST: u8 = 1;
-const SEAL_SECOND: u8 = 2;
-const SECOND_ALIKE: u8 = 4;
-const SEAL_OFFSETS: u8 = 8;
-const SEAL_SEQUENCES: u8 = 16;
-const CUT: u8 = 32;
-const INSPECT: u8 = 64;
-const ALL_RIGHT: u8 = SEAL_FIRST | SEAL_SECOND | SECOND_ALIKE | SEAL_OFFSETS | SEAL_SEQUENCES;
+#[derive(Arbitrary, Dearbitrary, Debug, PartialEq)]
+pub struct Input {
+    table: u8,
+    /// The conventions of the headers and of the sequence pages.
+    checksums: u8,
+    inspect: bool,
+    check: CrossCheck,
+    /// Chunks, and the page after the offset table that describes each.
+    pages: Vec<(u16, u8)>,
+    patches: Vec<(Part, Patch)>,
+    /// The file ends here.
+    length: Option<u32>,
+}
 
-/// Sizes of disks and how many offset pages their tables have.
-const SIZES: [(u64, usize); 4] =
-    [(5 * MB + 512, 1), (100 * MB, 1), (1021 * 16384, 1), (18 << 30, 2)];
+#[derive(Arbitrary, Dearbitrary, Clone, Copy, Debug, PartialEq)]
+pub enum Part {
+    Header(Copies),
+    Branch(Copies, u8),
+    OffsetPage(u8),
+    /// The entry of a chunk.
+    Entry(u16),
+    SequencePage(u8),
+    /// A number in a page after the offset table.
+    Number(u8, u16),
+}
 
-static SKELETONS: LazyLock<Vec<Skeleton>> = LazyLock::new(|| {
-    let disk = |&(size, _): &(u64, usize)| VhdxBuilder::new(size).block_size(256 * MB);
-    SIZES.iter().map(|size| Skeleton::new(&disk(size))).collect()
+/// A table, and the disk beside it.
+struct Table {
+    disk: Skeleton,
+    bytes: Vec<u8>,
+    at: RctPlacement,
+}
+
+static TABLES: LazyLock<Vec<Table>> = LazyLock::new(|| {
+    let sizes = [5 * MB + 512, 100 * MB, 1021 * 16384, 18 << 30];
+    (0..).zip(sizes).flat_map(|(seed, size)| tables(seed, size)).collect()
 });
 
-/// A table as the input has it.
-struct Table {
-    bytes: Vec<u8>,
-    entries: Vec<i32>,
-    offset_pages: usize,
-    sequence_pages: Vec<[u32; PER_PAGE]>,
-    ids: Vec<RctId>,
+/// A table with one branch, and one with two.
+fn tables(seed: u64, size: u64) -> [Table; 2] {
+    let mut tracked = Tracked::new(size, seed);
+    tracked.write(size / 2..size / 2 + 1);
+    tracked.create_id();
+    tracked.write(0..40_000);
+    let simple = tracked.builder();
+    tracked.new_branch();
+    tracked.write(size - 1..size);
+    tracked.create_id();
+    tracked.write(size / 3..size / 2);
+    [simple, tracked.builder().gap_pages(1)].map(|builder| {
+        let scratch = Scratch::new();
+        let at = builder.write(scratch.path()).expect("a table");
+        let disk = Skeleton::new(&VhdxBuilder::new(size).block_size(256 * MB));
+        Table { disk, bytes: scratch.bytes(), at }
+    })
 }
 
-pub fn run(data: &[u8]) {
-    let mut input = Take(data);
-    let variant = usize::from(input.u8()) % SIZES.len();
-    let (flags, hint) = (input.u8(), u64::from(input.u32()) << 3);
-    let table = table(variant, flags, &mut input);
-    if flags & INSPECT != 0 {
-        inspect(&table.bytes);
+pub fn run(input: &Input) -> bool {
+    let table = pick(&TABLES, input.table);
+    let mut image = Image::from_bytes(table.bytes.clone());
+    change(input, table, &mut image);
+    let ids = HEADERS.map(|header| ids(&image, header)).concat();
+    if let Some(length) = input.length {
+        image.set_length(u64::from(length) % (image.length() + 1));
     }
-    let disks = Disks::default().with(DISK, SKELETONS[variant].image());
-    let disks = disks.with_bytes(TABLE, table.bytes.clone()).shared();
+    if input.inspect {
+        let shown = inspect(&image, |path| vhdx_rct::rct::inspect(path));
+        assert_eq!(shown, image.length() > 0, "what does not fit is a note");
+    }
+    let disks = Disks::default().with(DISK, table.disk.image()).with(TABLE, image.clone());
     // A table that cannot be used refuses only the questions that need it.
     let disk = open(&reading(disks), DISK).expect("a disk that is whole");
-    let mut ids = table.ids.clone();
-    ids.extend(disk.known_ids().iter().flat_map(|known| known.ids().take(2)));
-    for id in ids.into_iter().take(4) {
+    let known = disk.known_ids();
+    let known = known.iter().flat_map(|known| known.ids().take(2));
+    let mut answered = false;
+    for id in ids.into_iter().chain(known).take(6) {
         assert_eq!(id.to_string().parse::<RctId>().expect("an id's own text"), id);
-        if let Ok(answer) = whole(&disk, &Baseline::Rct(id), hint) {
-            agree(&table, id, &answer);
+        if let Ok(answer) = whole(&disk, &Baseline::Rct(id), &input.check) {
+            agree(table, &image, id, &answer);
+            answered = true;
         }
     }
+    answered
 }
 
-fn table(variant: usize, flags: u8, input: &mut Take) -> Table {
-    let conventions = input.u8();
-    let rng = &mut Rng::new(conventions.into());
-    let of_headers = match conventions & 15 {
+/// Changes the table as the input describes. All checksums follow the input's conventions, except
+/// those that a patch leaves wrong.
+fn change(input: &Input, table: &Table, image: &mut Image) {
+    let rng = &mut Rng::new(input.checksums.into());
+    let of_headers = match input.checksums % 16 {
         likely @ 0..6 => Checksum::HEADER[usize::from(likely)],
         _ => Checksum::Any(Convention::of_header(rng)),
     };
-    let of_sequences = match conventions >> 4 {
+    let of_sequences = match input.checksums / 16 {
         likely @ 0..4 => Checksum::SEQUENCE[usize::from(likely)],
         _ => Checksum::Any(Convention::of_sequence_page(rng)),
     };
-    let offset_pages = SIZES[variant].1;
-    let mut bytes = vec![0; OFFSET_TABLE as usize + offset_pages * PAGE as usize];
-    let mut ids = Vec::new();
-    for (copy, seals) in [SEAL_FIRST, SEAL_SECOND].into_iter().enumerate() {
-        let mut header = if copy == 1 && flags & SECOND_ALIKE != 0 {
-            bytes[HEADERS[0] as usize..][..0x4000].to_vec()
-        } else {
-            header(input, &mut ids)
+    let chunks = table.at.units.div_ceil(UNITS_PER_CHUNK);
+    let entry = |chunk: u16| table.at.entry(u64::from(chunk) % chunks);
+    let first_page = OFFSET_TABLE / PAGE + table.at.offset_pages.len() as u64;
+    let pages = (table.bytes.len() as u64 / PAGE - first_page) as u8;
+    let after_offsets = |page: u8| (first_page + u64::from(page % pages)) * PAGE;
+    for (chunk, page) in input.pages.iter().take(MAX_PATCHES) {
+        let page = (first_page + u64::from(*page)) as i32;
+        image.put(entry(*chunk), (-page).to_le_bytes());
+    }
+    let restore = Patch { at: 0, value: Value::Xor(0), restore: true };
+    let restored = [Part::Header(Copies::Both), Part::OffsetPage(0), Part::OffsetPage(1)];
+    let restored = restored.into_iter().chain((0..pages).map(Part::SequencePage));
+    let restored = restored.map(|part| (part, restore.clone()));
+    for (part, patch) in restored.chain(input.patches.iter().take(MAX_PATCHES).cloned()) {
+        let in_page = |start, length| vec![Area::in_page(start, length)];
+        let headers =
+            |copies: Copies, at, length| copies.areas(&HEADERS, at, length, HEADER_LENGTH);
+        let (areas, checksum) = match part {
+            Part::Header(copies) => (headers(copies, 0, 0x48), of_headers),
+            Part::Branch(copies, index) => {
+                (headers(copies, BRANCHES + 24 * u64::from(index), 24), of_headers)
+            }
+            Part::OffsetPage(index) => {
+                (in_page(*pick(&table.at.offset_pages, index), PAGE), Checksum::At4From8)
+            }
+            Part::Entry(chunk) => (in_page(entry(chunk), 4), Checksum::At4From8),
+            Part::SequencePage(page) => (in_page(after_offsets(page), PAGE), of_sequences),
+            Part::Number(page, index) => {
+                let at = VALUES + 4 * (u64::from(index) % UNITS_PER_CHUNK);
+                (in_page(after_offsets(page) + at, 4), of_sequences)
+            }
         };
-        if flags & seals != 0 {
-            of_headers.store(&mut header);
-        }
-        put(&mut bytes, HEADERS[copy] as usize, header);
-    }
-    let entries = entries(&mut bytes, offset_pages, flags, input);
-    let mut sequence_pages = Vec::new();
-    for _ in 0..input.u8().min(12) {
-        let (mut page, numbers) = sequence_page(input);
-        if flags & SEAL_SEQUENCES != 0 {
-            of_sequences.store(&mut page);
-        }
-        bytes.extend(page);
-        sequence_pages.push(numbers);
-    }
-    if flags & CUT != 0 {
-        let most = bytes.len() + 1;
-        bytes.truncate(input.u32() as usize % most);
-    }
-    Table { bytes, entries, offset_pages, sequence_pages, ids }
-}
-
-/// A header; its current id and some of its branches' are asked for.
-fn header(input: &mut Take, ids: &mut Vec<RctId>) -> Vec<u8> {
-    let mut header = vec![0; 0x4000];
-    put(&mut header, 0, input.array::<HEADER>());
-    let uuid = |bytes: &[u8]| Uuid::from_bytes_le(std::array::from_fn(|i| bytes[i]));
-    let number = |bytes: &[u8]| u32::from_le_bytes(std::array::from_fn(|i| bytes[i]));
-    ids.push(RctId::new(uuid(&header[0x30..]), number(&header[0x40..])));
-    for i in 0..usize::from(input.u8() & 31) {
-        let branch = input.array::<24>();
-        put(&mut header, BRANCHES + 24 * i, branch);
-        ids.extend((i < 2).then(|| RctId::new(uuid(&branch), number(&branch[16..]))));
-    }
-    header
-}
-
-fn entries(bytes: &mut [u8], pages: usize, flags: u8, input: &mut Take) -> Vec<i32> {
-    let first = input.u32() as i32;
-    let mut entries = vec![first; pages * PER_PAGE];
-    for _ in 0..input.u8() {
-        let index = usize::from(input.u16()) % entries.len();
-        let page = (OFFSET_TABLE / PAGE) as usize + pages;
-        // One byte names a page of those that follow, or the entry comes as it is.
-        entries[index] = match input.u8() {
-            0 => input.u32() as i32,
-            near => -((page + usize::from(near) - 1) as i32),
-        };
-    }
-    for (index, numbers) in entries.chunks(PER_PAGE).enumerate() {
-        let page = &mut bytes[OFFSET_TABLE as usize + index * PAGE as usize..][..PAGE as usize];
-        put(page, 0, 0x7066_666F_u32.to_le_bytes());
-        put(page, 8, (index as u32).to_le_bytes());
-        let numbers: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-        put(page, VALUES, numbers);
-        if flags & SEAL_OFFSETS != 0 {
-            Checksum::At4From8.store(page);
-        } else {
-            put(page, 0, input.array::<12>());
+        for area in areas {
+            patch.apply(image, area, |bytes| checksum.store(bytes));
         }
     }
-    entries
 }
 
-fn sequence_page(input: &mut Take) -> (Vec<u8>, [u32; PER_PAGE]) {
-    let mut page = vec![0; PAGE as usize];
-    put(&mut page, 0, input.array::<VALUES>());
-    let mut numbers = [input.u32(); PER_PAGE];
-    for _ in 0..input.u8() {
-        let (index, number) = (usize::from(input.u16()), input.u32());
-        numbers[index % PER_PAGE] = number;
-    }
-    let words: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
-    put(&mut page, VALUES, words);
-    (page, numbers)
+/// The current id of a header and those of its first two branches.
+fn ids(image: &Image, header: u64) -> Vec<RctId> {
+    let id = |at: u64| {
+        let bytes = image.get(header + at, 20);
+        let number = u32::from_le_bytes(from_fn(|i| bytes[16 + i]));
+        RctId::new(Uuid::from_bytes_le(from_fn(|i| bytes[i])), number)
+    };
+    [0x30, BRANCHES, BRANCHES + 24].map(id).into()
 }
 
 /// An answer must be what a plain reading of the table gives.
-fn agree(table: &Table, id: RctId, answer: &VirtualDiskChanges) {
+fn agree(table: &Table, image: &Image, id: RctId, answer: &VirtualDiskChanges) {
     let (unit, size) = (u64::from(answer.granularity), answer.disk.virtual_size);
-    let first_page = (OFFSET_TABLE / PAGE) as usize + table.offset_pages;
-    let chunk_bytes = PER_PAGE as u64 * unit;
+    let bytes = image.get(0, image.length() as usize);
+    let word = |at: u64| from_fn(|i| bytes[at as usize + i]);
+    let chunk_bytes = UNITS_PER_CHUNK * unit;
     let mut out = Vec::new();
-    for (chunk, start) in (0..size).step_by(chunk_bytes as usize).enumerate() {
-        if let Ok(number) = u32::try_from(table.entries[chunk]) {
+    for (chunk, start) in (0..).zip((0..size).step_by(chunk_bytes as usize)) {
+        let entry = i32::from_le_bytes(word(table.at.entry(chunk)));
+        if let Ok(number) = u32::try_from(entry) {
             let whole = ByteRange::from(start..size.min(start + chunk_bytes));
             out.extend((number > id.number).then_some(whole));
             continue;
         }
-        let page = table.entries[chunk].unsigned_abs() as usize;
-        let page = page.checked_sub(first_page).expect("a page behind the offset table");
-        let starts = (start..size).step_by(unit as usize);
-        for (number, start) in table.sequence_pages[page].iter().zip(starts) {
+        let page = u64::from(entry.unsigned_abs()) * PAGE;
+        let after = *table.at.offset_pages.last().expect("an offset page") + PAGE;
+        assert!(page >= after, "a page of the offset table as sequence page");
+        for (index, start) in (0..UNITS_PER_CHUNK).zip((start..size).step_by(unit as usize)) {
+            let number = u32::from_le_bytes(word(page + VALUES + 4 * index));
             let whole = ByteRange::from(start..size.min(start + unit));
-            out.extend((*number > id.number).then_some(whole));
+            out.extend((number > id.number).then_some(whole));
         }
     }
     assert_eq!(answer.ranges, joined(out), "since {id}");
 }
 
-/// Shows whatever is there.
-fn inspect(bytes: &[u8]) {
-    static SCRATCH: LazyLock<Scratch> = LazyLock::new(Scratch::new);
-    std::fs::write(SCRATCH.path(), bytes).expect("a file in memory");
-    let shown = checked(vhdx_rct::rct::inspect(SCRATCH.path()));
-    assert_eq!(shown.is_some(), !bytes.is_empty(), "what does not fit is a note");
-}
-
 pub fn seeds() -> Vec<Vec<u8>> {
-    let mut out = Vec::new();
-    for (variant, &(size, _)) in SIZES.iter().enumerate() {
-        let mut tracked = Tracked::new(size, variant as u64);
-        tracked.write(size / 2..size / 2 + 1);
-        tracked.create_id();
-        tracked.write(0..40_000);
-        let simple = tracked.builder();
-        tracked.new_branch();
-        tracked.write(size - 1..size);
-        tracked.create_id();
-        tracked.write(size / 3..size / 2);
-        let long = tracked.builder();
-        for (index, builder) in [simple, long].into_iter().enumerate() {
-            let conventions = (variant * 2 + index) as u8;
-            let of_headers = Checksum::HEADER[usize::from(conventions) % 6];
-            let of_sequences = Checksum::SEQUENCE[usize::from(conventions) % 4];
-            let builder = builder.header_checksum(of_headers).sequence_checksum(of_sequences);
-            let flags = ALL_RIGHT | if index == 0 { INSPECT } else { 0 };
-            out.push(seed(variant, flags, (conventions % 6) | ((conventions % 4) << 4), &builder));
-        }
-    }
-    out
-}
-
-fn seed(variant: usize, flags: u8, conventions: u8, builder: &RctBuilder) -> Vec<u8> {
-    let scratch = Scratch::new();
-    let placement = builder.write(scratch.path()).expect("a table");
-    let bytes = scratch.bytes();
-    let header = &bytes[HEADERS[0] as usize..];
-    let branches = header[0x44];
-    let mut out = vec![variant as u8, flags, 0x77, 0x77, 1, 0, conventions];
-    out.extend(&header[..HEADER]);
-    out.push(branches);
-    out.extend(&header[BRANCHES..][..24 * usize::from(branches)]);
-    out.extend([0; 4]);
-    let chunks = placement.units.div_ceil(PER_PAGE as u64);
-    let word = |at: u64| std::array::from_fn::<u8, 4, _>(|i| bytes[at as usize + i]);
-    let used: Vec<u64> =
-        (0..chunks).filter(|&chunk| word(placement.entry(chunk)) != [0; 4]).take(255).collect();
-    out.push(used.len() as u8);
-    for chunk in used {
-        out.extend((chunk as u16).to_le_bytes());
-        out.push(0);
-        out.extend(word(placement.entry(chunk)));
-    }
-    out.push(placement.sequence_pages.len().min(12) as u8);
-    let mut pages: Vec<u64> = placement.sequence_pages.values().copied().collect();
-    pages.sort_unstable();
-    for page in pages.into_iter().take(12) {
-        let number = |i: usize| word(page + (VALUES + 4 * i) as u64);
-        out.extend(&bytes[page as usize..][..VALUES]);
-        out.extend(number(0));
-        let others: Vec<usize> =
-            (0..PER_PAGE).filter(|&i| number(i) != number(0)).take(255).collect();
-        out.push(others.len() as u8);
-        for i in others {
-            out.extend((i as u16).to_le_bytes());
-            out.extend(number(i));
-        }
-    }
-    out
+    let patch = |part, value| (part, Patch { at: 0, value, restore: true });
+    let seed = |table: u8| {
+        let changed = vec![
+            patch(Part::Number(0, 1), Value::Word(1)),
+            patch(Part::Number(0, 300), Value::Word(2)),
+            patch(Part::Entry(1), Value::Word(1)),
+            patch(Part::Branch(Copies::Both, 5), Value::Bytes(23, [7; 32])),
+        ];
+        let inputs = [(vec![], vec![]), (vec![(0, 0)], vec![]), (vec![(2, 0)], changed)];
+        (0..).zip(inputs).map(move |(index, (pages, patches))| {
+            encode(&Input {
+                table,
+                checksums: (table + 3 * index) % 8 + 16 * ((table + index) % 6),
+                inspect: index == 0,
+                check: CrossCheck::Extents,
+                pages,
+                patches,
+                length: None,
+            })
+        })
+    };
+    (0..TABLES.len() as u8).flat_map(seed).collect()
 }

@@ -3,26 +3,30 @@
 use crate::ask::{check_error, checked};
 use vhdx_rct::{Baseline, RctId, SnapshotId};
 
-pub fn run(data: &[u8]) {
-    let text = &*String::from_utf8_lossy(data);
-    match text.parse::<RctId>() {
+pub type Input<'a> = &'a str;
+
+pub fn run(text: &Input) -> bool {
+    let id = text.parse::<RctId>();
+    match &id {
         Ok(id) => {
-            assert!(has_form(text), "{text:?} is no id");
+            assert!(has_form(text), "{text:?} is not an id");
             assert!(id.to_string().eq_ignore_ascii_case(text), "{text:?} was read as {id}");
-            assert_eq!(id.to_string().parse::<RctId>().ok(), Some(id));
+            assert_eq!(id.to_string().parse::<RctId>().ok(), Some(*id));
         }
         Err(error) => {
-            check_error(&error);
+            check_error(error);
             assert!(!has_form(text), "{text:?} is an id: {error}");
         }
     }
-    if let Some(since) = checked(text.parse::<Baseline>()) {
-        assert_eq!(since.to_string().parse::<Baseline>().ok(), Some(since));
+    let since = checked(text.parse::<Baseline>());
+    if let Some(since) = &since {
+        assert_eq!(since.to_string().parse::<Baseline>().as_ref().ok(), Some(since));
     }
     if let Some(id) = checked(text.parse::<SnapshotId>()) {
         assert_eq!(id.to_string().parse::<SnapshotId>().ok(), Some(id));
-        assert_eq!(text.parse::<Baseline>().ok(), Some(Baseline::Snapshot(id)));
+        assert_eq!(since, Some(Baseline::Snapshot(id)));
     }
+    since.is_some()
 }
 
 /// `rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001` in any letter case.

@@ -1,30 +1,33 @@
-//! What PowerShell writes about a set's snapshots.
-//!
-//! Input: the encoding, a hint, and the text.
+//! The snapshot catalog that PowerShell writes.
 
-use super::vhds::{FROZEN, SET, ask_all, members, right_set};
-use crate::ask::{checked, reading};
-use crate::bytes::Take;
+use super::vhds::{FROZEN, SET, ask_all, members, well_formed_set};
+use super::{decode, encode};
+use crate::ask::{CrossCheck, checked, reading};
+use arbitrary::Arbitrary;
 use std::sync::LazyLock;
 use uuid::Uuid;
 use vhdx_rct::{RctId, SnapshotCatalog, SnapshotId};
 use vhdx_rct_fixtures::rct::id_text;
 use vhdx_rct_fixtures::vhds::{CreationTime, Encoding, JsonStyle, Snapshot, catalog_json};
 
-pub fn run(data: &[u8]) {
-    static RIGHT: LazyLock<Vec<u8>> = LazyLock::new(right_set);
-    let mut input = Take(data);
-    let (encoding, hint) = (input.u8(), u64::from(input.u32()));
-    let text = match encoding & 1 {
-        0 => input.0.to_vec(),
-        _ => utf16(input.0),
-    };
-    let disks = members().with_bytes(SET, RIGHT.clone());
+#[derive(Arbitrary, Debug)]
+pub struct Input<'a> {
+    /// Encodes the text in UTF-16.
+    utf16: bool,
+    /// Passes the parsed catalog, instead of placing the text beside the set.
+    parsed: bool,
+    check: CrossCheck,
+    text: &'a [u8],
+}
+
+pub fn run(input: &Input) -> bool {
+    static SET_BYTES: LazyLock<Vec<u8>> = LazyLock::new(well_formed_set);
+    let text = if input.utf16 { utf16(input.text) } else { input.text.to_vec() };
+    let disks = members().with_bytes(SET, SET_BYTES.clone());
+    let beside = format!("{SET}.snapshots.json");
     let Some(catalog) = checked(SnapshotCatalog::from_json(&text)) else {
         // It refuses the questions about snapshots, and no others.
-        let disks = disks.with_bytes(format!("{SET}.snapshots.json"), text);
-        ask_all(&reading(disks.shared()), &[FROZEN], hint);
-        return;
+        return ask_all(&reading(disks.with_bytes(beside, text)), &[FROZEN], &input.check);
     };
     assert_eq!(SnapshotCatalog::from_json(&text).ok().as_ref(), Some(&catalog));
     for snapshot in &catalog.snapshots {
@@ -35,14 +38,14 @@ pub fn run(data: &[u8]) {
     }
     let mut ids: Vec<SnapshotId> = catalog.snapshots.iter().take(1).map(|one| one.id).collect();
     ids.push(FROZEN);
-    let options = match encoding & 2 {
-        0 => reading(disks.with_bytes(format!("{SET}.snapshots.json"), text).shared()),
-        _ => reading(disks.shared()).catalog(catalog).clone(),
+    let options = match input.parsed {
+        true => reading(disks).catalog(catalog).clone(),
+        false => reading(disks.with_bytes(beside, text)),
     };
-    ask_all(&options, &ids, hint);
+    ask_all(&options, &ids, &input.check)
 }
 
-/// The text in UTF-16LE with a mark; what is no UTF-8 becomes lone surrogates.
+/// The text in UTF-16LE with a byte order mark; bytes that are not UTF-8 become lone surrogates.
 fn utf16(bytes: &[u8]) -> Vec<u8> {
     let units = bytes.utf8_chunks().flat_map(|chunk| {
         let broken = chunk.invalid().iter().map(|&byte| 0xD800 | u16::from(byte));
@@ -66,20 +69,22 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let mut third = one(6, Some(""), CreationTime::Iso("2018-03-02T14:13:20.123".into()));
     third.parents = vec![frozen.clone(), r"C:\sets\it's & <more>.avhdx".into()];
     let style = |pretty| JsonStyle { encoding: Encoding::Utf8, pretty, array_even_if_one: false };
+    let spelled_out = br#"{"SnapshotId":"{00000000-0000-0000-0000-000000000001}","SnapshotPath":"",
+        "CreationTime":{"value":"\/Date(0)\/","DateTime":"Thursday"},
+        "ParentPathsList":"C:\\a.avhdx"}"#;
     let texts = [
-        (0, catalog_json(std::slice::from_ref(&first), style(false))),
-        (2, catalog_json(&[first.clone(), second.clone()], style(true))),
-        (1, catalog_json(&[first, third, second], style(false))),
-        (0, Vec::new()),
-        (0, b"\xEF\xBB\xBF[]".to_vec()),
-        (0, b"\xFF\xFE[\0]\0".to_vec()),
-        (
-            3,
-            br#"{"SnapshotId":"{00000000-0000-0000-0000-000000000001}","SnapshotPath":"",
-            "CreationTime":{"value":"\/Date(0)\/","DateTime":"Thursday"},
-            "ParentPathsList":"C:\\a.avhdx"}"#
-                .to_vec(),
-        ),
+        (false, false, catalog_json(std::slice::from_ref(&first), style(false))),
+        (false, true, catalog_json(&[first.clone(), second.clone()], style(true))),
+        (true, false, catalog_json(&[first, third, second], style(false))),
+        (false, false, Vec::new()),
+        (false, false, b"\xEF\xBB\xBF[]".to_vec()),
+        (false, false, b"\xFF\xFE[\0]\0".to_vec()),
+        (true, true, spelled_out.to_vec()),
     ];
-    texts.map(|(encoding, text)| [&[encoding, 9, 0, 3, 0][..], &text].concat()).into()
+    let seed = |(utf16, parsed, text): (bool, bool, Vec<u8>)| {
+        let bytes = [encode(&(utf16, parsed, CrossCheck::Extents)), text.clone()].concat();
+        assert_eq!(decode::<Input>(&bytes).text, text);
+        bytes
+    };
+    texts.map(seed).into()
 }

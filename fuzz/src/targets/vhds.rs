@@ -1,11 +1,11 @@
-//! The `.vhds` file of a set, beside its files and, for some inputs, a catalog.
-//!
-//! Input: flags, two ids, the start of each header, the length of the name, the name, and
-//! what follows it.
+//! The `.vhds` file of a set, beside its members and, for some inputs, a catalog.
 
-use crate::ask::{checked, open, reading, whole};
-use crate::bytes::{Take, without_tail};
-use crate::media::{Disks, Scratch, Skeleton};
+use super::{encode, pick};
+use crate::ask::{CrossCheck, open, reading, whole};
+use crate::media::{Disks, Image, Skeleton, inspect};
+use crate::patch::{Area, Copies, MAX_PATCHES, Patch, Value};
+use arbitrary::Arbitrary;
+use dearbitrary::Dearbitrary;
 use std::sync::LazyLock;
 use uuid::Uuid;
 use vhdx_rct::{Baseline, OpenOptions, SnapshotId};
@@ -14,27 +14,39 @@ use vhdx_rct_fixtures::rct::{Checksum, HeaderPlan};
 use vhdx_rct_fixtures::vhds::{
     CreationTime, Encoding, HEADERS, JsonStyle, NAME, Snapshot, VhdsBuilder, catalog_json,
 };
-use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, put};
+use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder};
 
 pub const SET: &str = "/sets/disk.vhds";
 /// The set's only snapshot that has a file.
 pub const FROZEN: SnapshotId =
     SnapshotId(Uuid::from_u128(0x9ac1_5b72_2a6d_44b2_ba7c_f5f0_6831_c74a));
 const ACTIVE: &str = "disk_11111111-2222-4333-8444-555555555555.avhdx";
-const HEADER: usize = 64;
 
-// Flags.
-const SEAL: [u8; 2] = [1, 2];
-const SECOND_ALIKE: u8 = 4;
-const CATALOG: u8 = 8;
-const INSPECT: u8 = 16;
-const SIGNATURE: u8 = 32;
-const CUT: u8 = 64;
+#[derive(Arbitrary, Dearbitrary, Debug, PartialEq)]
+pub struct Input {
+    set: u8,
+    /// A snapshot to ask for.
+    id: [u8; 16],
+    catalog: bool,
+    inspect: bool,
+    check: CrossCheck,
+    /// The file ends here.
+    length: Option<u32>,
+    patches: Vec<(Part, Patch)>,
+}
+
+#[derive(Arbitrary, Dearbitrary, Clone, Debug, PartialEq)]
+pub enum Part {
+    Signature,
+    Header(Copies),
+    Name,
+}
 
 struct Files {
     frozen: Skeleton,
     active: Skeleton,
     catalog: Vec<u8>,
+    sets: Vec<Vec<u8>>,
 }
 
 fn frozen_name() -> String {
@@ -56,43 +68,68 @@ static FILES: LazyLock<Files> = LazyLock::new(|| {
         parents: Vec::new(),
     };
     let style = JsonStyle { encoding: Encoding::Utf8, ..JsonStyle::default() };
-    Files { frozen, active, catalog: catalog_json(&[snapshot], style) }
+    let set = || VhdsBuilder::new(ACTIVE);
+    let sets = [
+        set(),
+        set().headers(HeaderPlan::Identical),
+        set().headers(HeaderPlan::FirstStale),
+        set().headers(HeaderPlan::SecondBroken),
+        set().header_extra(0x24, &[1, 2, 3]),
+        set().data_extra(10, b"records"),
+        set().headers(HeaderPlan::BothBroken),
+        VhdsBuilder::new(r"..\x.avhdx"),
+    ];
+    let sets = sets.map(|set| set.bytes()).into();
+    Files { frozen, active, catalog: catalog_json(&[snapshot], style), sets }
 });
 
-/// The set's files, without the set and its catalog.
+/// The members of the set, without the set itself and its catalog.
 pub fn members() -> Disks {
-    let folder = |name: &str| format!("/sets/{name}");
-    let disks = Disks::default().with(folder(&frozen_name()), FILES.frozen.image());
-    disks.with(folder(ACTIVE), FILES.active.image())
+    let path = |name: &str| format!("/sets/{name}");
+    let disks = Disks::default().with(path(&frozen_name()), FILES.frozen.image());
+    disks.with(path(ACTIVE), FILES.active.image())
 }
 
-/// A set that is as it should be.
-pub fn right_set() -> Vec<u8> {
-    VhdsBuilder::new(ACTIVE).bytes()
+pub fn well_formed_set() -> Vec<u8> {
+    FILES.sets[0].clone()
 }
 
-pub fn run(data: &[u8]) {
-    let mut input = Take(data);
-    let flags = input.u8();
-    let ids = [SnapshotId(Uuid::from_bytes(input.array())), FROZEN];
-    let hint = u64::from(input.u32());
-    let set = set(flags, &mut input);
-    if flags & INSPECT != 0 {
-        inspect(&set);
+pub fn run(input: &Input) -> bool {
+    let mut set = Image::from_bytes(pick(&FILES.sets, input.set).clone());
+    for (part, patch) in input.patches.iter().take(MAX_PATCHES) {
+        let areas = match part {
+            Part::Signature => vec![Area::plain(0, 24)],
+            Part::Header(copies) => copies.areas(&HEADERS, 0, 64, 4096),
+            Part::Name => vec![Area::plain(NAME, 256)],
+        };
+        for area in areas {
+            patch.apply(&mut set, area, |bytes| Checksum::At0x14Zeroed.store(bytes));
+        }
     }
-    let mut disks = members().with_bytes(SET, set);
-    if flags & CATALOG != 0 {
+    if let Some(length) = input.length {
+        set.set_length(u64::from(length) % (set.length() + 1));
+    }
+    if input.inspect {
+        let signed = set.length() >= 8 && set.get(0, 8) == b"vhdsetv1";
+        let shown = inspect(&set, |path| vhdx_rct::vhd_set::inspect(path));
+        assert_eq!(shown, signed, "anything else that does not fit is a note");
+    }
+    let mut disks = members().with(SET, set);
+    if input.catalog {
         disks = disks.with_bytes(format!("{SET}.snapshots.json"), FILES.catalog.clone());
     }
-    ask_all(&reading(disks.shared()), &ids, hint);
+    let ids = [SnapshotId(Uuid::from_bytes(input.id)), FROZEN];
+    ask_all(&reading(disks), &ids, &input.check)
 }
 
-/// Asks since each of the ids, with each of them as a target, and for everything else.
-pub fn ask_all(options: &OpenOptions, ids: &[SnapshotId], hint: u64) {
+/// Asks since each of the ids, with each of them as a target, and for everything else. Returns
+/// whether a question was answered.
+pub fn ask_all(options: &OpenOptions, ids: &[SnapshotId], check: &CrossCheck) -> bool {
+    let mut answered = false;
     if let Ok(disk) = open(options, SET) {
-        let _ = whole(&disk, &Baseline::Allocated, hint);
+        answered |= whole(&disk, &Baseline::Allocated, check).is_ok();
         for &id in ids {
-            let _ = whole(&disk, &Baseline::Snapshot(id), hint);
+            answered |= whole(&disk, &Baseline::Snapshot(id), check).is_ok();
         }
         let mut ids: Vec<Uuid> = disk.snapshots().iter().map(|snapshot| snapshot.id.0).collect();
         ids.sort_unstable();
@@ -101,72 +138,33 @@ pub fn ask_all(options: &OpenOptions, ids: &[SnapshotId], hint: u64) {
     for &target in ids {
         let Ok(disk) = open(options.clone().target(target), SET) else { continue };
         for &id in ids {
-            let answer = whole(&disk, &Baseline::Snapshot(id), hint);
+            let answer = whole(&disk, &Baseline::Snapshot(id), check);
+            answered |= answer.is_ok();
             let differs = answer.is_ok_and(|answer| id == target && !answer.ranges.is_empty());
             assert!(!differs, "changes from a snapshot to itself");
         }
     }
-}
-
-fn set(flags: u8, input: &mut Take) -> Vec<u8> {
-    let mut set = vec![0; NAME as usize];
-    put(&mut set, 0, "vhdsetv1");
-    let mut header = vec![0; 4096];
-    for copy in 0..2 {
-        if copy == 0 || flags & SECOND_ALIKE == 0 {
-            put(&mut header, 0, input.array::<HEADER>());
-        }
-        if flags & SEAL[copy] != 0 {
-            Checksum::At0x14Zeroed.store(&mut header);
-        }
-        put(&mut set, HEADERS[copy] as usize, &header);
-    }
-    if flags & SIGNATURE != 0 {
-        put(&mut set, 0, input.array::<24>());
-    }
-    let length = input.u32() as usize;
-    set.extend(input.0);
-    set.resize(set.len().next_multiple_of(4096), 0);
-    if flags & CUT != 0 {
-        let most = set.len() + 1;
-        set.truncate(length % most);
-    }
-    set
-}
-
-fn inspect(bytes: &[u8]) {
-    static SCRATCH: LazyLock<Scratch> = LazyLock::new(Scratch::new);
-    std::fs::write(SCRATCH.path(), bytes).expect("a file in memory");
-    let shown = checked(vhdx_rct::vhd_set::inspect(SCRATCH.path()));
-    assert_eq!(shown.is_some(), bytes.starts_with(b"vhdsetv1"), "what else does not fit is a note");
+    answered
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    let plans = [
-        HeaderPlan::Both,
-        HeaderPlan::Identical,
-        HeaderPlan::FirstStale,
-        HeaderPlan::SecondBroken,
-        HeaderPlan::BothBroken,
-    ];
-    let set = || VhdsBuilder::new(ACTIVE);
-    let mut sets: Vec<_> = plans.map(|plan| (0, set().headers(plan))).into();
-    sets.push((INSPECT, set().header_extra(0x24, &[1, 2, 3])));
-    sets.push((CATALOG | INSPECT, set().data_extra(10, b"records")));
-    sets.push((0, VhdsBuilder::new(r"..\x.avhdx")));
-    sets.push((SEAL[0] | SEAL[1], set()));
-    sets.push((SEAL[0] | SEAL[1] | SECOND_ALIKE | CATALOG, set()));
-    let seed = |(flags, set): (u8, VhdsBuilder)| {
-        let bytes = set.bytes();
-        let mut out = vec![flags];
-        out.extend(FROZEN.0.to_bytes_le());
-        out.extend([0, 0, 7, 0]);
-        for offset in &HEADERS[..if flags & SECOND_ALIKE == 0 { 2 } else { 1 }] {
-            out.extend(&bytes[*offset as usize..][..HEADER]);
-        }
-        out.extend([0; 4]);
-        out.extend(without_tail(&bytes[NAME as usize..]));
-        out
+    // A newer first header.
+    let patch = Patch { at: 8, value: Value::Long(1000), restore: true };
+    let newer = (Part::Header(Copies::First), patch);
+    let seed = |set: u8| {
+        let (catalog, inspect) = (set.is_multiple_of(2), set.is_multiple_of(3));
+        let id = *Uuid::from_u128(7).as_bytes();
+        [vec![], vec![newer.clone()]].map(|patches| {
+            encode(&Input {
+                set,
+                id,
+                catalog,
+                inspect,
+                check: CrossCheck::Extents,
+                length: None,
+                patches,
+            })
+        })
     };
-    sets.into_iter().map(seed).collect()
+    (0..FILES.sets.len() as u8).flat_map(seed).collect()
 }

@@ -1,35 +1,37 @@
-//! Whole chains: what the builders wrote must be what is answered; and then, with some bytes
-//! flipped, every question still has an end.
+//! Whole chains: an answer must be what the builders wrote; and with some bytes changed, every
+//! question still ends.
 
-mod flip;
 mod model;
+mod place;
 mod plan;
 
+use super::encode;
 use crate::ask::{ask, must_be, open, reading, whole};
 use crate::media::{Disks, Image};
 use arbitrary::{Arbitrary, Unstructured};
-use flip::flipped;
 use model::Model;
+use place::apply;
 use plan::{Plan, Question, Since};
 use std::ops::Range;
 use vhdx_rct::{Baseline, Disk, Error, ErrorKind, RctId};
 use vhdx_rct_fixtures::rng::Rng;
 
-pub fn run(data: &[u8]) {
-    let Ok(plan) = Plan::arbitrary_take_rest(Unstructured::new(data)) else { return };
-    // A plan that cannot be written (its log is too small for what it should hold) is none.
-    let Ok(model) = model::build(&plan) else { return };
-    well_formed(&plan, &model);
-    if plan.flips.is_empty() {
-        return;
+pub type Input = Plan;
+
+pub fn run(plan: &Input) -> bool {
+    // Some plans cannot be written: the log is too small for its entries.
+    let Ok(model) = model::build(plan) else { return false };
+    let answered = well_formed(plan, &model);
+    if !plan.patches.is_empty() {
+        let mut images = model.images.clone();
+        for (file, place, patch) in plan.patches.iter().take(8) {
+            apply(patch, *place, &model, &mut images, *file);
+        }
+        if let Ok(disk) = opened(&model, &images, true) {
+            let _ = whole(&disk, &since(plan, &model), &plan.question.check);
+        }
     }
-    let mut images = model.images.clone();
-    for flip in plan.flips.iter().take(8) {
-        flipped(flip, &model, &mut images);
-    }
-    if let Ok(disk) = opened(&model, &images, true) {
-        let _ = whole(&disk, &since(&plan, &model), plan.question.start.into());
-    }
+    answered
 }
 
 fn opened(
@@ -44,7 +46,7 @@ fn opened(
             disks = disks.with(format!("{path}.rct"), table.clone());
         }
     }
-    let mut options = reading(disks.shared());
+    let mut options = reading(disks);
     open(options.allow_unclean(allow_unclean), &model.paths[model.paths.len() - 1])
 }
 
@@ -59,18 +61,20 @@ fn since(plan: &Plan, model: &Model) -> Baseline {
     }
 }
 
-/// The question, put to the files as they were written.
-fn well_formed(plan: &Plan, model: &Model) {
+/// Asks the question about the files as they were written, and returns whether it is answered.
+fn well_formed(plan: &Plan, model: &Model) -> bool {
     let question = &plan.question;
     let since = since(plan, model);
     let disk = opened(model, &model.images, question.allow_unclean).expect("a well-formed chain");
     let region = region(plan, model.size());
     let most = (question.most > 0).then_some(usize::from(question.most));
     let expected = expected(&plan.question, model);
-    match (ask(&disk, &since, Some(region.clone()), most), expected) {
+    let answer = ask(&disk, &since, Some(region.clone()), most);
+    let answered = answer.is_ok();
+    match (answer, expected) {
         (Ok(answer), Ok(expected)) => {
             must_be(&answer, &expected, &region, most, &question.since);
-            let all = whole(&disk, &since, question.start.into()).expect("a well-formed chain");
+            let all = whole(&disk, &since, &question.check).expect("a well-formed chain");
             must_be(&all, &expected, &(0..model.size()), None, &question.since);
         }
         (Err(error), Err(kind)) => assert_eq!(error.kind(), kind, "{error}"),
@@ -80,6 +84,7 @@ fn well_formed(plan: &Plan, model: &Model) {
     if question.allow_unclean || model.unclean_parent().is_none() {
         content(&disk, model, region.start);
     }
+    answered
 }
 
 /// The required answer, or the kind of error.
@@ -103,7 +108,7 @@ fn expected(question: &Question, model: &Model) -> Result<Vec<Range<u64>>, Error
     }
 }
 
-/// Some of the disk's content, which must be what was written.
+/// Checks that some of the disk's content is what was written.
 fn content(disk: &Disk, model: &Model, at: u64) {
     let mut buffer = vec![0; (model.size() - at).min(16384) as usize];
     disk.read_exact_at(&mut buffer, at).expect("inside the disk");
@@ -116,16 +121,12 @@ fn region(plan: &Plan, size: u64) -> Range<u64> {
     if a <= b { a..b } else { a..size }
 }
 
-/// Plans have no text of their own: bytes from which some come, as different as can be had
-/// from few.
+/// Random plans that use every part of a plan.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let bytes = |seed: u64| -> Vec<u8> {
+    let plan = |seed: u64| {
         let mut rng = Rng::new(seed);
-        (0..40 + seed % 200).map(|_| rng.next_u64() as u8).collect()
+        let bytes: Vec<u8> = (0..40 + seed % 200).map(|_| rng.next_u64() as u8).collect();
+        Plan::arbitrary_take_rest(Unstructured::new(&bytes)).ok()
     };
-    let worth_it = |bytes: &Vec<u8>| {
-        let plan = Plan::arbitrary_take_rest(Unstructured::new(bytes));
-        plan.is_ok_and(|plan| plan.is_rich())
-    };
-    (0..).map(bytes).filter(worth_it).take(60).collect()
+    (0..).filter_map(plan).filter(Plan::is_rich).take(60).map(|plan| encode(&plan)).collect()
 }

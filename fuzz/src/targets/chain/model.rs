@@ -136,7 +136,7 @@ fn tracked(table: &Table, layer: &Layer, model: &Model, rng: &mut Rng) -> Tracke
     let size = layer.size();
     let seed = rng.next_u64();
     let parent = model.tracked.last().and_then(Option::as_ref);
-    let mut tracked = match parent.filter(|_| !table.anew && model.size() == size) {
+    let mut tracked = match parent.filter(|_| !table.fresh && model.size() == size) {
         Some(parent) => parent.child(seed),
         None => Tracked::new(size, seed),
     };
@@ -150,7 +150,7 @@ fn tracked(table: &Table, layer: &Layer, model: &Model, rng: &mut Rng) -> Tracke
                 let start = u64::from(*start) * 512 % size;
                 tracked.write(start..(start + u64::from(*length) * 512).min(size));
             }
-            Event::Seal => drop(tracked.create_id()),
+            Event::CreateId => drop(tracked.create_id()),
             Event::Branch => drop(tracked.new_branch()),
         }
     }

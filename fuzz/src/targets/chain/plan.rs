@@ -1,9 +1,12 @@
-//! Decodes the plan of a chain from an input.
+//! The input: the plan of a chain.
 
+use crate::ask::CrossCheck;
+use crate::patch::Patch;
 use arbitrary::Arbitrary;
+use dearbitrary::Dearbitrary;
 
-/// A chain, a question, and what is broken afterwards.
-#[derive(Arbitrary, Debug)]
+/// A chain, a question, and the changes made afterwards.
+#[derive(Arbitrary, Dearbitrary, Debug, PartialEq)]
 pub struct Plan {
     pub question: Question,
     pub size: u16,
@@ -11,26 +14,28 @@ pub struct Plan {
     pub seed: u8,
     pub root: File,
     pub children: Vec<File>,
-    pub flips: Vec<Flip>,
+    /// A file, a structure in it, and what is written there.
+    pub patches: Vec<(u8, Place, Patch)>,
 }
 
-#[derive(Arbitrary, Debug)]
+#[derive(Arbitrary, Dearbitrary, Debug, PartialEq)]
 pub struct Question {
     pub since: Since,
     pub start: u16,
     pub end: u16,
     pub most: u8,
     pub allow_unclean: bool,
+    pub check: CrossCheck,
 }
 
-#[derive(Arbitrary, Debug, Clone, Copy)]
+#[derive(Arbitrary, Dearbitrary, Clone, Copy, Debug, PartialEq)]
 pub enum Since {
     File(u8),
     Id(u8),
     Allocated,
 }
 
-#[derive(Arbitrary, Debug)]
+#[derive(Arbitrary, Dearbitrary, Debug, PartialEq)]
 pub struct File {
     /// Sectors by which the disk is larger than its parent.
     pub grow: Option<u8>,
@@ -44,7 +49,7 @@ pub struct File {
     pub tracked: Option<Table>,
 }
 
-#[derive(Arbitrary, Debug)]
+#[derive(Arbitrary, Dearbitrary, Debug, PartialEq)]
 pub enum Block {
     NotPresent,
     Undefined,
@@ -56,33 +61,22 @@ pub enum Block {
     Partial(Vec<(u16, u8)>),
 }
 
-#[derive(Arbitrary, Debug)]
+#[derive(Arbitrary, Dearbitrary, Debug, PartialEq)]
 pub struct Table {
     /// Does not keep the parent's ids.
-    pub anew: bool,
+    pub fresh: bool,
     pub layout: u8,
     pub events: Vec<Event>,
 }
 
-#[derive(Arbitrary, Debug)]
+#[derive(Arbitrary, Dearbitrary, Debug, PartialEq)]
 pub enum Event {
     Write(u16, u8),
-    Seal,
+    CreateId,
     Branch,
 }
 
-/// A byte of a file that is another.
-#[derive(Arbitrary, Debug)]
-pub struct Flip {
-    pub file: u8,
-    pub place: Place,
-    pub at: u16,
-    pub value: Value,
-    /// Restores the checksum over it.
-    pub seal: bool,
-}
-
-#[derive(Arbitrary, Debug, Clone, Copy)]
+#[derive(Arbitrary, Dearbitrary, Clone, Copy, Debug, PartialEq)]
 pub enum Place {
     Header(bool),
     RegionTable(bool),
@@ -100,27 +94,17 @@ pub enum Place {
     End,
 }
 
-#[derive(Arbitrary, Debug, Clone, Copy)]
-pub enum Value {
-    Xor(u8),
-    Byte(u8),
-    Power(u8),
-    BelowPower(u8),
-    Word(u32),
-    Megabytes(u8, u8),
-}
-
 impl Plan {
     /// The files, root first: three at most.
     pub fn files(&self) -> impl Iterator<Item = &File> {
         std::iter::once(&self.root).chain(self.children.iter().take(2))
     }
 
-    /// Returns true if it has a bit of everything.
+    /// Returns whether every part of the plan is in use.
     pub fn is_rich(&self) -> bool {
         let blocks = self.files().map(|file| file.blocks.len()).sum::<usize>();
         let events = self.files().filter_map(|file| file.tracked.as_ref());
         let events = events.map(|table| table.events.len()).sum::<usize>();
-        !self.children.is_empty() && blocks > 2 && (events > 1 || !self.flips.is_empty())
+        !self.children.is_empty() && blocks > 2 && (events > 1 || !self.patches.is_empty())
     }
 }
