@@ -30,7 +30,7 @@ command -v cargo-fuzz >/dev/null ||
     cargo install --debug --locked --root "$fuzz/target/tools" cargo-fuzz --version 0.13.2
 cd "$fuzz"
 cargo run --quiet --target-dir "$fuzz/target" --example seeds -- "$build/corpus"
-# Instrumentation is behind an unstable flag; the compiler itself is the stable one.
+# Instrumentation needs an unstable flag; the compiler itself is the stable one.
 RUSTC_BOOTSTRAP=1 RUSTC_WRAPPER=$fuzz/instrument.sh \
     cargo fuzz build --fuzz-dir . --target-dir "$build" --sanitizer "$sanitizer"
 

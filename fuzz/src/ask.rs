@@ -80,21 +80,21 @@ pub fn ask(
     disk: &Disk,
     since: &Baseline,
     region: Option<Range<u64>>,
-    most: Option<usize>,
+    max_ranges: Option<usize>,
 ) -> Answer {
     let mut query = disk.changes(since.clone());
     if let Some(region) = region.clone() {
         query = query.region(region);
     }
-    if let Some(most) = most {
-        query = query.max_ranges(most);
+    if let Some(max_ranges) = max_ranges {
+        query = query.max_ranges(max_ranges);
     }
     start_metering();
     let answer = query.collect();
     match &answer {
         Ok(answer) => {
             let size = answer.disk.virtual_size;
-            well_formed(answer, region.unwrap_or(0..size), most.unwrap_or(usize::MAX));
+            well_formed(answer, region.unwrap_or(0..size), max_ranges.unwrap_or(usize::MAX));
         }
         Err(error) => check_error(error),
     }
@@ -103,7 +103,7 @@ pub fn ask(
 
 /// Sorted, coalesced, non-empty, inside the region, and as far as the limit allows.
 #[track_caller]
-fn well_formed(answer: &VirtualDiskChanges, region: Range<u64>, most: usize) {
+fn well_formed(answer: &VirtualDiskChanges, region: Range<u64>, max_ranges: usize) {
     let length = region.end - region.start;
     let ranges = &answer.ranges;
     assert!(ranges.iter().all(|range| range.length > 0), "an empty range: {ranges:?}");
@@ -114,10 +114,10 @@ fn well_formed(answer: &VirtualDiskChanges, region: Range<u64>, most: usize) {
         assert!(inside, "{covered:?} is not inside {region:?}");
         assert!(last.end() <= region.start + answer.processed_byte_length, "past what is done");
     }
-    assert!(ranges.len() <= most, "{} ranges instead of {most}", ranges.len());
+    assert!(ranges.len() <= max_ranges, "{} ranges instead of {max_ranges}", ranges.len());
     assert!(answer.processed_byte_length <= length, "more was done than asked for");
     let stopped = answer.processed_byte_length < length;
-    assert!(!stopped || ranges.len() == most, "stopped without a reason");
+    assert!(!stopped || ranges.len() == max_ranges, "stopped without a reason");
     assert!(region.end <= answer.disk.virtual_size);
 }
 
@@ -133,7 +133,7 @@ pub fn whole(disk: &Disk, since: &Baseline, check: &CrossCheck) -> Answer {
     match *check {
         CrossCheck::Again => assert_eq!(&ask(disk, since, None, None).expect("the same"), found),
         CrossCheck::Split(cut) => in_two_parts(disk, since, found, cut % (size + 1)),
-        CrossCheck::Resumed(most) => resumed(disk, since, found, 1 + usize::from(most)),
+        CrossCheck::Resumed(max_ranges) => resumed(disk, since, found, 1 + usize::from(max_ranges)),
         CrossCheck::Extents => extents(disk, since, found),
         CrossCheck::Content(at) => content(disk, at % size.max(1)),
     }
@@ -151,17 +151,18 @@ fn in_two_parts(disk: &Disk, since: &Baseline, whole: &VirtualDiskChanges, cut: 
 
 /// Checks that steps with a limit on the number of ranges return the first ranges of the answer.
 #[track_caller]
-fn resumed(disk: &Disk, since: &Baseline, whole: &VirtualDiskChanges, most: usize) {
+fn resumed(disk: &Disk, since: &Baseline, whole: &VirtualDiskChanges, max_ranges: usize) {
     let size = whole.disk.virtual_size;
     let (mut at, mut found) = (0, Vec::new());
     for _ in 0..4 {
-        let part = ask(disk, since, Some(at..size), Some(most)).expect("the rest of an answer");
+        let part =
+            ask(disk, since, Some(at..size), Some(max_ranges)).expect("the rest of an answer");
         assert!(part.processed_byte_length > 0 || at == size, "no progress at {at}");
         found.extend(part.ranges);
         at += part.processed_byte_length;
     }
     let before = whole.ranges.iter().take_while(|range| range.offset < at).count();
-    assert_eq!(found, whole.ranges[..before], "in steps of {most}, up to {at}");
+    assert_eq!(found, whole.ranges[..before], "in steps of {max_ranges}, up to {at}");
 }
 
 /// Checks that extents, if all parents are there, cover what changed.
@@ -233,19 +234,19 @@ pub fn joined(ranges: Vec<ByteRange>) -> Vec<ByteRange> {
 
 /// Checks that the answer is these ranges, clipped to the region, up to the limit.
 #[track_caller]
-pub fn must_be(
+pub fn check_answer(
     answer: &VirtualDiskChanges,
     all: &[Range<u64>],
     region: &Range<u64>,
-    most: Option<usize>,
+    max_ranges: Option<usize>,
     what: &dyn Debug,
 ) {
     let clip = |range: &Range<u64>| range.start.max(region.start)..range.end.min(region.end);
     let inside = all.iter().map(clip).filter(|range| range.start < range.end);
     let expected: Vec<ByteRange> = inside.map(ByteRange::from).collect();
-    let most = most.unwrap_or(usize::MAX);
-    let done = expected.get(most).map_or(region.end, |next| next.offset) - region.start;
-    let expected = &expected[..expected.len().min(most)];
-    assert_eq!(answer.ranges, expected, "{what:?} in {region:?}, at most {most}");
-    assert_eq!(answer.processed_byte_length, done, "{what:?} in {region:?}, at most {most}");
+    let max_ranges = max_ranges.unwrap_or(usize::MAX);
+    let done = expected.get(max_ranges).map_or(region.end, |next| next.offset) - region.start;
+    let expected = &expected[..expected.len().min(max_ranges)];
+    assert_eq!(answer.ranges, expected, "{what:?} in {region:?}, at most {max_ranges}");
+    assert_eq!(answer.processed_byte_length, done, "{what:?} in {region:?}, at most {max_ranges}");
 }

@@ -6,7 +6,7 @@ mod place;
 mod plan;
 
 use super::encode;
-use crate::ask::{ask, must_be, open, reading, whole};
+use crate::ask::{ask, check_answer, open, reading, whole};
 use crate::media::{Disks, Image};
 use arbitrary::{Arbitrary, Unstructured};
 use model::Model;
@@ -67,15 +67,15 @@ fn well_formed(plan: &Plan, model: &Model) -> bool {
     let since = since(plan, model);
     let disk = opened(model, &model.images, question.allow_unclean).expect("a well-formed chain");
     let region = region(plan, model.size());
-    let most = (question.most > 0).then_some(usize::from(question.most));
+    let max_ranges = (question.max_ranges > 0).then_some(usize::from(question.max_ranges));
     let expected = expected(&plan.question, model);
-    let answer = ask(&disk, &since, Some(region.clone()), most);
+    let answer = ask(&disk, &since, Some(region.clone()), max_ranges);
     let answered = answer.is_ok();
     match (answer, expected) {
         (Ok(answer), Ok(expected)) => {
-            must_be(&answer, &expected, &region, most, &question.since);
+            check_answer(&answer, &expected, &region, max_ranges, &question.since);
             let all = whole(&disk, &since, &question.check).expect("a well-formed chain");
-            must_be(&all, &expected, &(0..model.size()), None, &question.since);
+            check_answer(&all, &expected, &(0..model.size()), None, &question.since);
         }
         (Err(error), Err(kind)) => assert_eq!(error.kind(), kind, "{error}"),
         (Ok(_), Err(kind)) => panic!("since {since} is not refused with {kind:?}"),

@@ -23,7 +23,7 @@ pub struct Question {
     pub since: Since,
     pub start: u16,
     pub end: u16,
-    pub most: u8,
+    pub max_ranges: u8,
     pub allow_unclean: bool,
     pub check: CrossCheck,
 }
