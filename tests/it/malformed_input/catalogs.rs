@@ -22,7 +22,7 @@ fn query(catalog: impl Source + 'static) -> Question {
 /// first. Other questions do not depend on the catalog.
 fn ask(name: &str, catalog: impl Source + 'static, memory: usize) -> Result<(), Error> {
     let question = query(catalog);
-    let work = move || {
+    let work = move || -> Result<_, Error> {
         let disk = question.open()?;
         let allocated = disk.changes(question.since).collect()?;
         Ok::<_, Error>((
