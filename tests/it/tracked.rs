@@ -1,13 +1,13 @@
 //! Disks with change tracking: answers since an RCT id against the builder's record, and what
 //! is refused.
 
+use crate::common::faulty::Faulty;
 use crate::common::{ranges, seeds};
+use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::{ffi, fs, io};
-use vhdx_rct::source::{FileSource, LocalStorage, Source, Storage, Version};
+use vhdx_rct::source::LocalStorage;
 use vhdx_rct::{
     Baseline, ByteRange, ChangeQuery, Disk, Error, OpenOptions, ReturnValue, VirtualDiskChanges,
 };
@@ -266,53 +266,14 @@ fn header_copies_have_one_checksum_convention() {
     assert_eq!(ask().unwrap_err().win32_code(), Some(0xC03A0030));
 }
 
-/// Counts the bytes that are read of `.rct` files.
-struct Counting {
-    read: Arc<AtomicU64>,
-}
-
-struct CountingSource(FileSource, Arc<AtomicU64>);
-
-impl Source for CountingSource {
-    fn size(&self) -> io::Result<u64> {
-        self.0.size()
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.1.fetch_add(buffer.len() as u64, Ordering::Relaxed);
-        self.0.read_exact_at(buffer, offset)
-    }
-
-    fn version(&self) -> io::Result<Version> {
-        self.0.version()
-    }
-}
-
-impl Storage for Counting {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
-        let file = FileSource::open(path)?;
-        if path.extension() == Some(ffi::OsStr::new("rct")) {
-            return Ok(Arc::new(CountingSource(file, self.read.clone())));
-        }
-        Ok(Arc::new(file))
-    }
-
-    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-        LocalStorage::new().canonicalize(path)
-    }
-
-    fn list(&self, folder: &Path) -> io::Result<Vec<ffi::OsString>> {
-        LocalStorage::new().list(folder)
-    }
-}
-
 /// Queries with counted reads; returns the ranges and the number of table bytes read.
-fn counted(disk: &Path, id: (uuid::Uuid, u32), region: Range<u64>) -> (Vec<ByteRange>, u64) {
-    let read = Arc::new(AtomicU64::new(0));
-    let storage = Arc::new(Counting { read: read.clone() });
-    let disk = OpenOptions::new().storage(storage).open(disk).unwrap();
+fn counted(disk: &Path, id: (uuid::Uuid, u32), region: Range<u64>) -> (Vec<ByteRange>, usize) {
+    let storage = Faulty::recording(LocalStorage::new());
+    let disk = OpenOptions::new().storage(Arc::new(storage.clone())).open(disk).unwrap();
     let answer = disk.changes(rct(id)).region(region).collect().unwrap();
-    (answer.ranges, read.load(Ordering::Relaxed))
+    let reads = storage.take_reads().into_iter();
+    let of_table = reads.filter(|(path, _)| path.extension() == Some("rct".as_ref()));
+    (answer.ranges, of_table.flat_map(|(_, reads)| reads).map(|(_, length)| length).sum())
 }
 
 #[test]

@@ -1,11 +1,12 @@
-//! A storage with one injected fault: the calls of some kind are counted, and one of them, or
-//! all from one on, fail, panic or take long.
+//! A storage that records its calls and injects one fault: the calls of some kind are counted, and
+//! one of them, or all from one on, fail, panic or take long.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use vhdx_rct::source::{LocalStorage, Source, Storage, Version};
 
@@ -51,9 +52,14 @@ impl Fault {
     }
 }
 
+/// The offset and length of each read, by the path of the opened file.
+pub type Reads = BTreeMap<PathBuf, Vec<(u64, usize)>>;
+
 struct Counter {
     fault: Fault,
     calls: AtomicU64,
+    /// The reads so far, if they are recorded.
+    reads: Option<Mutex<Reads>>,
 }
 
 impl Counter {
@@ -83,7 +89,17 @@ pub struct Faulty {
 
 impl Faulty {
     pub fn new(inner: Arc<dyn Storage>, fault: Fault) -> Self {
-        Faulty { inner, counter: Arc::new(Counter { fault, calls: AtomicU64::new(0) }) }
+        Faulty {
+            inner,
+            counter: Arc::new(Counter { fault, calls: AtomicU64::new(0), reads: None }),
+        }
+    }
+
+    /// A storage without a fault that records every read, and panics if a file is opened twice.
+    pub fn recording(inner: impl Storage + 'static) -> Self {
+        let (fault, reads) = (Fault::none(|_, _| false), Some(Mutex::default()));
+        let counter = Counter { fault, calls: AtomicU64::new(0), reads };
+        Faulty { inner: Arc::new(inner), counter: Arc::new(counter) }
     }
 
     /// A fault in the files of this machine.
@@ -95,12 +111,31 @@ impl Faulty {
     pub fn calls(&self) -> u64 {
         self.counter.calls.load(Ordering::Relaxed)
     }
+
+    /// The number of files that were opened.
+    pub fn opened(&self) -> usize {
+        self.reads().len()
+    }
+
+    /// The reads since the last call.
+    pub fn take_reads(&self) -> Reads {
+        let mut reads = self.reads();
+        reads.iter_mut().map(|(path, of)| (path.clone(), std::mem::take(of))).collect()
+    }
+
+    fn reads(&self) -> MutexGuard<'_, Reads> {
+        self.counter.reads.as_ref().expect("a recording storage").lock().unwrap()
+    }
 }
 
 impl Storage for Faulty {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
         self.counter.call(Call::Open, path)?;
         let (inner, counter) = (self.inner.open(path)?, self.counter.clone());
+        if let Some(reads) = &counter.reads {
+            let earlier = reads.lock().unwrap().insert(path.to_owned(), Vec::new());
+            assert_eq!(earlier, None, "{} is opened twice", path.display());
+        }
         Ok(Arc::new(FaultySource { inner, counter, path: path.to_owned() }))
     }
 
@@ -129,6 +164,9 @@ impl Source for FaultySource {
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.counter.call(Call::Read, &self.path)?;
+        if let Some(reads) = &self.counter.reads {
+            reads.lock().unwrap().get_mut(&self.path).unwrap().push((offset, buffer.len()));
+        }
         self.inner.read_exact_at(buffer, offset)
     }
 
