@@ -1,5 +1,5 @@
-//! A log as a plain ring of bytes: which entries the specification replays, and which ones qemu
-//! does. Shares no code with the library, and is short rather than fast.
+//! A log as a ring of bytes, with the entries that the specification replays and those that qemu
+//! replays. Shares no code with the library, and is short rather than fast.
 
 use vhdx_rct_fixtures::vhdx::{PAGE, store_crc};
 
@@ -21,12 +21,17 @@ pub struct Ring {
 
 const SECTOR: usize = PAGE as usize;
 
+/// The number in the first eight bytes, or in all if there are fewer.
+pub fn number(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|i| bytes.get(i).copied().unwrap_or(0)))
+}
+
 fn u32_at(bytes: &[u8], at: usize) -> usize {
-    u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i])) as usize
+    number(&bytes[at..at + 4]) as usize
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]))
+    number(&bytes[at..at + 8])
 }
 
 impl Ring {

@@ -1,6 +1,6 @@
-//! qemu-io as a program that has the disk open, or writes to it, while it is read.
+//! A qemu-io that has the disk open, or writes to it, while it is read.
 
-use super::qemu::{qemu_img, qemu_is_here, text};
+use super::qemu::{create, qemu_is_here, text};
 use crate::common::{changes, seeds};
 use std::fs;
 use std::io::Read;
@@ -13,10 +13,6 @@ use vhdx_rct_fixtures::vhdx::MB;
 
 fn allocated(image: &Path) -> Result<VirtualDiskChanges, Error> {
     changes(image, Baseline::Allocated)
-}
-
-fn create(image: &Path) {
-    qemu_img(&["create", "-q", "-f", "vhdx", "-o", "block_size=1M", text(image), "16M"]);
 }
 
 fn without_locks(image: &Path) -> String {
@@ -37,7 +33,7 @@ fn refuses_beside_an_idle_qemu_that_may_write() {
     }
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("disk.vhdx");
-    create(&image);
+    create(&image, "block_size=1M", 16 * MB);
     let (path, options) = (text(&image), without_locks(&image));
     let cases: [(&[&str], bool); 6] = [
         (&["-f", "vhdx", path], true),
@@ -76,7 +72,7 @@ fn place(i: u64) -> u64 {
 
 /// Starts a qemu that writes one byte value to every place in order, then the next value.
 fn start_writer(image: &Path, rng: &mut Rng, locking: bool) -> Child {
-    create(image);
+    create(image, "block_size=1M", 16 * MB);
     let mut commands = Vec::new();
     for round in 0..1000 {
         for i in 0..PLACES {
