@@ -19,6 +19,6 @@ mod reader_bugs;
 mod real_images;
 mod refusals;
 mod regions;
-mod returns;
+mod return_values;
 mod sets;
 mod tracked;

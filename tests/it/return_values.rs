@@ -1,5 +1,6 @@
-//! Every return value of the method, each made to happen.
+//! Every return value of the method.
 
+use crate::common::disks::write_pair;
 use crate::common::faulty::{Call, Fault, Faulty, Reaction};
 use std::fs;
 use std::io;
@@ -11,30 +12,24 @@ use vhdx_rct::{
 };
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::{Tracked, id_text};
-use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder, ids, patch};
+use vhdx_rct_fixtures::vhdx::{Block, MB, VhdxBuilder, ids, patch};
 
 const SIZE: u64 = 8 * MB;
-/// So many reads of the child at most, without those of questions.
+/// The number of reads of the child before any question.
 const READS_OF_OPENING: u64 = 2;
 const SNAPSHOT: &str = "{5bfde23b-ce75-4303-b54f-6c18394f105c}";
 
-/// A directory with `base.vhdx`, its child `child.avhdx`, and a table for the child.
+/// A directory with `base.vhdx`, its child `child.avhdx`, and the child's table.
 struct Files(tempfile::TempDir);
 
 impl Files {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let base = VhdxBuilder::new(SIZE).seed(1).block(0, Block::Full(Fill(1)));
-        let placement = base.write(&folder.path().join("base.vhdx")).unwrap();
-        let locator = ParentLocator::new(placement.data_write_guid).relative(r".\base.vhdx");
+        let disk = |seed| VhdxBuilder::new(SIZE).seed(seed).disk_id(uuid::Uuid::from_u128(7));
+        let base = disk(1).block(0, Block::Full(Fill(1)));
         let sectors = (0..500).map(|i| 4 * i..4 * i + 1).collect();
-        VhdxBuilder::new(SIZE)
-            .seed(2)
-            .disk_id(placement.disk_id)
-            .parent(locator)
-            .block(1, Block::Partial { sectors, fill: Fill(2) })
-            .write(&folder.path().join("child.avhdx"))
-            .unwrap();
+        let child = disk(2).block(1, Block::Partial { sectors, fill: Fill(2) });
+        write_pair(folder.path(), ("base.vhdx", base), ("child.avhdx", child));
         Tracked::new(SIZE, 1).builder().write(folder.path().join("child.avhdx.rct")).unwrap();
         Files(folder)
     }
@@ -43,7 +38,7 @@ impl Files {
         self.0.path().join(name)
     }
 
-    /// Asks what the child holds over the base.
+    /// Asks the child for its changes since the base.
     fn question(&self, options: &OpenOptions) -> Result<ChangeQuery> {
         let disk = options.open(self.path("child.avhdx"))?;
         Ok(disk.changes(Baseline::File(self.path("base.vhdx"))))
@@ -62,6 +57,7 @@ impl Files {
         self.question(OpenOptions::new().storage(Faulty::local(fault)))
     }
 
+    /// The error of the method for all of the child.
     fn ask(&self, limit: &str) -> Error {
         get_virtual_disk_changes(self.path("child.avhdx"), limit, None, 0, SIZE).unwrap_err()
     }
@@ -69,6 +65,10 @@ impl Files {
 
 fn reads_child(call: Call, path: &Path) -> bool {
     call == Call::Read && path.ends_with("child.avhdx")
+}
+
+fn refusal(path: impl AsRef<Path>, limit: &str, target: Option<&str>) -> Error {
+    get_virtual_disk_changes(path, limit, target, 0, 0).unwrap_err()
 }
 
 #[track_caller]
@@ -79,7 +79,7 @@ fn gives(error: &Error, code: u32, win32: Option<u32>) {
 }
 
 #[test]
-fn completed_and_job_started() {
+fn returns_completed_and_job_started() {
     let disk = Files::new();
     assert_eq!(disk.changes().unwrap().ranges.len(), 500);
     assert_eq!(ReturnValue::Completed.code(), 0);
@@ -88,9 +88,9 @@ fn completed_and_job_started() {
 }
 
 #[test]
-fn failed() {
+fn returns_failed_for_io_errors_and_invalid_headers() {
     let disk = Files::new();
-    // While it is opened, and while it is asked.
+    // During the opening, and during a question.
     for at in [1, READS_OF_OPENING] {
         let fails = Fault::from(at, Reaction::Fail(io::ErrorKind::Other), reads_child);
         let error = disk.with_fault(fails).and_then(ChangeQuery::collect).unwrap_err();
@@ -103,7 +103,7 @@ fn failed() {
 }
 
 #[test]
-fn access_denied() {
+fn returns_access_denied_for_denied_files() {
     let disk = Files::new();
     let denied = |hits| {
         let denies = Fault::from(0, Reaction::Fail(io::ErrorKind::PermissionDenied), hits);
@@ -115,7 +115,7 @@ fn access_denied() {
 }
 
 #[test]
-fn not_supported() {
+fn returns_not_supported_for_other_formats() {
     let disk = Files::new();
     let cases: [(&str, Vec<u8>, u32); 4] = [
         ("raw.img", vec![0; 4096], 0xC03A0015),
@@ -125,13 +125,12 @@ fn not_supported() {
     ];
     for (name, bytes, win32) in cases {
         fs::write(disk.path(name), bytes).unwrap();
-        let error = get_virtual_disk_changes(disk.path(name), "*", None, 0, 0).unwrap_err();
-        gives(&error, 32770, Some(win32));
+        gives(&refusal(disk.path(name), "*", None), 32770, Some(win32));
     }
 }
 
 #[test]
-fn status_unknown() {
+fn returns_status_unknown_if_the_worker_panics() {
     let disk = Files::new();
     let panics = Fault::from(READS_OF_OPENING, Reaction::Panic, reads_child);
     let job = disk.with_fault(panics).unwrap().start();
@@ -139,7 +138,7 @@ fn status_unknown() {
 }
 
 #[test]
-fn timeout() {
+fn returns_timeout_after_the_deadline() {
     let disk = Files::new();
     gives(&disk.query().deadline(Instant::now()).collect().unwrap_err(), 32772, None);
     let late = disk.question(OpenOptions::new().deadline(Instant::now()));
@@ -155,7 +154,7 @@ fn timeout() {
 }
 
 #[test]
-fn invalid_parameter() {
+fn returns_invalid_parameter_for_bad_regions_limits_and_ids() {
     let disk = Files::new();
     let path = disk.path("child.avhdx");
     let region = |offset, length| get_virtual_disk_changes(&path, "*", None, offset, length);
@@ -169,49 +168,48 @@ fn invalid_parameter() {
     gives(&disk.ask("rctX:5bfde23b"), 32773, Some(0xC03A0029));
     gives(&disk.ask("yesterday"), 32773, Some(0xC03A0029));
     gives(&disk.ask("file:/no/such/file"), 32773, None);
-    let target = get_virtual_disk_changes(&path, "*", Some(SNAPSHOT), 0, 0).unwrap_err();
-    gives(&target, 32773, None);
-    let target = get_virtual_disk_changes(&path, "*", Some("latest"), 0, 0).unwrap_err();
-    gives(&target, 32773, Some(0xC03A0029));
+    gives(&refusal(&path, "*", Some(SNAPSHOT)), 32773, None);
+    gives(&refusal(&path, "*", Some("latest")), 32773, Some(0xC03A0029));
 }
 
 #[test]
-fn in_use() {
+fn returns_in_use_for_locked_and_incomplete_files() {
     let disk = Files::new();
-    // A lock that somebody holds, on the disk and on its parent.
+    // The disk or its parent is locked.
     for (name, win32) in [("child.avhdx", None), ("base.vhdx", Some(0xC03A0019))] {
         let holder = fs::OpenOptions::new().read(true).write(true).open(disk.path(name)).unwrap();
         holder.lock().unwrap();
         gives(&disk.changes().unwrap_err(), 32774, win32);
     }
     disk.changes().unwrap();
-    // Creation that was never finished.
+    // The file's creation was not finished.
     let incomplete = VhdxBuilder::new(SIZE).extra_metadata(ids::INCOMPLETE_FILE, &[1; 8], 4);
     incomplete.write(&disk.path("incomplete.vhdx")).unwrap();
-    let error =
-        get_virtual_disk_changes(disk.path("incomplete.vhdx"), "*", None, 0, 0).unwrap_err();
-    gives(&error, 32774, None);
+    gives(&refusal(disk.path("incomplete.vhdx"), "*", None), 32774, None);
 }
 
 #[test]
-fn in_use_if_a_file_changes_during_the_query() {
+fn returns_in_use_if_a_file_changes_during_the_query() {
     type Change = fn(&Files);
+    fn change_header(path: &Path, at: u64, bytes: &[u8]) {
+        patch::patch(path, 0x10000 + at, bytes).unwrap();
+        patch::fix_header_crc(path, 0).unwrap();
+    }
     let changes: [(&str, Change); 4] = [
         ("the child is opened for writing", |disk| {
-            patch::patch(&disk.path("child.avhdx"), 0x10000 + 16, &[0x77; 16]).unwrap();
-            patch::fix_header_crc(&disk.path("child.avhdx"), 0).unwrap();
+            change_header(&disk.path("child.avhdx"), 16, &[0x77; 16]);
         }),
-        ("the parent's header moves on", |disk| {
-            patch::patch(&disk.path("base.vhdx"), 0x10000 + 8, &999_u64.to_le_bytes()).unwrap();
-            patch::fix_header_crc(&disk.path("base.vhdx"), 0).unwrap();
+        ("the parent's header has a new sequence number", |disk| {
+            change_header(&disk.path("base.vhdx"), 8, &999_u64.to_le_bytes());
         }),
         ("the child grows", |disk| {
             let file = fs::OpenOptions::new().write(true).open(disk.path("child.avhdx")).unwrap();
             file.set_len(file.metadata().unwrap().len() + MB).unwrap();
         }),
-        ("the child's headers are torn", |disk| {
-            patch::patch(&disk.path("child.avhdx"), 0x10000 + 200, &[1]).unwrap();
-            patch::patch(&disk.path("child.avhdx"), 0x20000 + 200, &[1]).unwrap();
+        ("the child's headers are invalid", |disk| {
+            for header in [0x10000, 0x20000] {
+                patch::patch(&disk.path("child.avhdx"), header + 200, &[1]).unwrap();
+            }
         }),
     ];
     for (what, change) in changes {
@@ -238,37 +236,36 @@ fn in_use_if_a_file_changes_during_the_query() {
 }
 
 #[test]
-fn invalid_state() {
+fn returns_invalid_state_for_unusable_tables_and_wrong_parents() {
     let disk = Files::new();
-    gives(&disk.ask(&id_text(uuid::Uuid::from_u128(1), 0)), 32775, Some(0xC03A0030));
+    let id = id_text(uuid::Uuid::from_u128(1), 0);
+    gives(&disk.ask(&id), 32775, Some(0xC03A0030));
     Tracked::new(SIZE + MB, 1).builder().write(disk.path("child.avhdx.rct")).unwrap();
-    gives(&disk.ask(&id_text(uuid::Uuid::from_u128(1), 0)), 32775, Some(0xC03A001C));
+    gives(&disk.ask(&id), 32775, Some(0xC03A001C));
     fs::remove_file(disk.path("child.avhdx.rct")).unwrap();
-    gives(&disk.ask(&id_text(uuid::Uuid::from_u128(1), 0)), 32775, Some(0xC03A002A));
+    gives(&disk.ask(&id), 32775, Some(0xC03A002A));
     // The parent was written to after the child was made.
     VhdxBuilder::new(SIZE).seed(9).write(&disk.path("base.vhdx")).unwrap();
     gives(&disk.changes().unwrap_err(), 32775, Some(0xC03A000E));
 }
 
 #[test]
-fn incorrect_data_type() {
+fn returns_incorrect_data_type_for_ids_of_another_kind() {
     let disk = Files::new();
     gives(&disk.ask(SNAPSHOT), 32776, None);
     let id = id_text(uuid::Uuid::from_u128(1), 0);
-    let error =
-        get_virtual_disk_changes(disk.path("child.avhdx"), "*", Some(&id), 0, 0).unwrap_err();
-    gives(&error, 32776, None);
+    gives(&refusal(disk.path("child.avhdx"), "*", Some(&id)), 32776, None);
 }
 
 #[test]
-fn not_available() {
+fn returns_not_available_if_the_parent_is_missing() {
     let disk = Files::new();
     fs::remove_file(disk.path("base.vhdx")).unwrap();
     gives(&disk.ask("*"), 32777, Some(0xC03A000D));
 }
 
 #[test]
-fn out_of_memory() {
+fn returns_out_of_memory_beyond_the_budget() {
     let disk = Files::new();
     let with = |bytes| disk.question(OpenOptions::new().memory_budget(bytes)).unwrap();
     gives(&with(4000).collect().unwrap_err(), 32778, None);
@@ -278,26 +275,23 @@ fn out_of_memory() {
 }
 
 #[test]
-fn file_not_found() {
+fn returns_file_not_found_for_a_missing_disk() {
     let disk = Files::new();
-    let error = get_virtual_disk_changes(disk.path("no.vhdx"), "*", None, 0, 0).unwrap_err();
+    let error = refusal(disk.path("no.vhdx"), "*", None);
     gives(&error, 32779, None);
     assert_eq!(error.path(), Some(disk.path("no.vhdx").as_path()));
 }
 
-/// The public documentation's table and this file name the same codes.
 #[test]
 fn every_documented_value_has_a_test_here() {
-    let source =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/error/return_value.rs"))
-            .unwrap();
+    let source = include_str!("../../src/error/return_value.rs");
     let rows = source
         .lines()
         .filter_map(|line| line.strip_prefix("/// | ")?.split(" |").next()?.parse::<u32>().ok());
     let rows: Vec<u32> = rows.collect();
     assert_eq!(rows.len(), 14, "{rows:?}");
-    let tests = include_str!("returns.rs");
+    let tests = include_str!("return_values.rs");
     for code in rows.into_iter().skip(2) {
-        assert!(tests.contains(&format!(", {code}, ")), "no test makes {code} happen");
+        assert!(tests.contains(&format!(", {code}, ")), "no test expects {code}");
     }
 }

@@ -1,7 +1,13 @@
 //! The codes that identify errors.
 
+use vhdx_rct::Error;
+
 /// A return value, and the code of Windows' own API that goes with it.
 pub type Code = (u32, Option<u32>);
+
+pub fn code(error: &Error) -> Code {
+    (error.return_value().code(), error.win32_code())
+}
 
 pub const CORRUPT: Code = (32768, None);
 pub const BAT_CORRUPT: Code = (32768, Some(0xC03A_000A));
