@@ -1,9 +1,9 @@
 #!/bin/sh
-# Counts the instructions of three questions to the release tool, and holds them against the
+# Counts the instructions of three questions to the release tool, and compares them with the
 # record: unlike times, counts are the same on a busy machine.
 #
-#   benches/instructions.sh            fails where a count grew by more than 10 %
-#   benches/instructions.sh --update   writes the record anew
+#   benches/instructions.sh            fails if a count grew by more than 10 %
+#   benches/instructions.sh --update   writes a new record
 #
 # The counts depend on the compiler, so a record of another one is not compared with.
 set -eu

@@ -1,4 +1,4 @@
-//! How much of the throughput is left that reading the same bytes and summing them has.
+//! The throughput of a query as a share of that of reading and summing the same bytes.
 //!
 //! `cargo bench -p vhdx-rct-benches --bench share` prints a table in Markdown; with `-- BAT`, only
 //! the rows with that in their name. Baseline and query take turns, so that whatever else
@@ -106,7 +106,7 @@ fn busy() -> f64 {
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
-/// Nothing better is at hand: by the clock.
+/// Measures by the clock.
 #[cfg(not(unix))]
 fn busy() -> f64 {
     use std::sync::OnceLock;

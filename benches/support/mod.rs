@@ -15,7 +15,7 @@ use vhdx_rct::{Baseline, OpenOptions};
 /// How large the files are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// So large that opening does not count, and no table fits into a cache.
+    /// Large enough that opening does not matter, and no table fits into a cache.
     Full,
     /// Written in a moment.
     Quick,
@@ -27,7 +27,7 @@ impl Scale {
         std::env::args().any(|argument| argument == "--test")
     }
 
-    /// The one or the other.
+    /// Returns the value for this scale.
     pub fn pick<T>(self, full: T, quick: T) -> T {
         match self {
             Scale::Full => full,
@@ -62,8 +62,7 @@ impl Kind {
     }
 }
 
-/// A directory of its own; in memory if the system has such a place: the speed of a hard disk is
-/// not what is measured.
+/// Creates a temporary directory, in memory if possible, so that no hard disk's speed is measured.
 pub fn directory() -> TempDir {
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
     directory.expect("a temporary directory can be made")
@@ -104,7 +103,7 @@ pub struct Case {
     pub question: Question,
     /// How many ranges the correct answer has, and how many bytes.
     pub right: (u64, u64),
-    /// Goes away with the case.
+    /// Removed with the case.
     _directory: TempDir,
 }
 
@@ -114,8 +113,8 @@ impl Case {
         self.question.count(kind, None)
     }
 
-    /// What the query is measured against: reads the same bytes through the same kind of
-    /// source, and sums them.
+    /// Reads the same bytes through the same kind of source, and sums them: the baseline of the
+    /// measurement.
     pub fn sum(&self, kind: Kind) -> u64 {
         // As fast as any size: smaller reads are slower, larger ones no faster.
         let mut buffer = vec![0; 64 << 10];

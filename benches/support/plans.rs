@@ -21,7 +21,7 @@ pub struct Plan {
 }
 
 enum Tables {
-    /// A tracking table, and what its chunks are.
+    /// A tracking table, and the kinds of its chunks.
     Rct(PageOrder, fn(u64) -> Chunk),
     /// A child with blocks of N bytes, and their kinds.
     Child(u64, fn(u64) -> State),
@@ -36,8 +36,8 @@ const DENSE: Plan = Plan {
     tables: Rct(PageOrder::InOrder, |_| Chunk::Ragged),
 };
 
-/// What is read. 64 TB in blocks of 1 MB have a BAT of 512 MB; 1 TB has a tracking table of
-/// 256 MB where every chunk is ragged; 32 GB have sector bitmaps of 8 MB.
+/// 64 TiB in blocks of 1 MiB have a BAT of 512 MiB; 1 TiB has a tracking table of 256 MiB if every
+/// chunk is ragged; 32 GiB have sector bitmaps of 8 MiB.
 pub const PLANS: &[Plan] = &[
     DENSE,
     Plan {
