@@ -1,11 +1,11 @@
-//! What fuzzing has found: each input once more, as small as it became.
+//! Inputs that fuzzing found, minimized.
 
 use vhdx_rct::{ErrorKind, rct, vhd_set};
 use vhdx_rct_fixtures::rct::RctBuilder;
 use vhdx_rct_fixtures::vhds::VhdsBuilder;
 
-/// A file that ends before the last structure is shown as far as it goes. Nothing is shown of
-/// one that is empty, or of a set without its signature.
+/// A file that ends before the last structure is shown up to its end. An empty file and a set
+/// without its signature are refused.
 #[test]
 fn inspect_shows_files_of_any_length() {
     let folder = tempfile::tempdir().unwrap();
@@ -17,7 +17,7 @@ fn inspect_shows_files_of_any_length() {
         assert_eq!(found.file_length, length as u64);
         let shown = found.fields.iter().map(|field| field.offset + field.length).max();
         assert!(shown.unwrap_or(0) <= length as u64, "{length:#x}: shown up to {shown:x?}");
-        assert!(length >= 0x2_1000 || !found.notes.is_empty(), "{length:#x}: nothing is missed");
+        assert!(length >= 0x2_1000 || !found.notes.is_empty(), "{length:#x}: no note");
     }
     for length in [0, 1, 7] {
         std::fs::write(&path, &whole[..length]).unwrap();

@@ -1,4 +1,4 @@
-//! The library, used as its users use it, and what surrounds it.
+//! Tests of the library through its public API, and of the project around it.
 #![allow(clippy::single_range_in_vec_init)] // a list of ranges may have one
 
 mod architecture;

@@ -1,5 +1,6 @@
-//! What the next backup can ask since: each situation of a disk, and what must be offered then.
+//! The baselines that a disk offers for the next backup, in each of its situations.
 
+use crate::common::disks::{dirty, held, write_pair};
 use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -7,7 +8,7 @@ use uuid::Uuid;
 use vhdx_rct::{Baseline, Disk, ErrorKind, NextBaseline, OpenOptions, RctId};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::{HeaderPlan, Tracked};
-use vhdx_rct_fixtures::vhdx::{Block, DirtyLog, LogPlan, MB, ParentLocator, VhdxBuilder};
+use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder};
 
 const SIZE: u64 = 8 * MB;
 const HELD: std::ops::Range<u64> = MB + 1024..MB + 2048;
@@ -28,8 +29,8 @@ struct Situation {
     parent: Option<Table>,
     leaf: Table,
     dirty: bool,
-    /// Whether the leaf has data of its own.
-    holds: bool,
+    /// Whether the leaf itself holds data.
+    has_data: bool,
     parent_is_missing: bool,
 }
 
@@ -40,12 +41,12 @@ struct Files {
     parent: Uuid,
 }
 
-/// A leaf as a situation has it, closed cleanly and with data.
+/// A root with data that was closed cleanly.
 const fn leaf(table: Table) -> Situation {
-    Situation { parent: None, leaf: table, dirty: false, holds: true, parent_is_missing: false }
+    Situation { parent: None, leaf: table, dirty: false, has_data: true, parent_is_missing: false }
 }
 
-/// The same over a parent.
+/// The same as a child.
 const fn child(parent: Table, table: Table) -> Situation {
     Situation { parent: Some(parent), ..leaf(table) }
 }
@@ -58,24 +59,26 @@ impl Files {
         let mut below = Tracked::new(SIZE, 1);
         below.write(3 * MB..4 * MB);
         below.create_id();
-        let (mut leaf, mut tracked, mut parent) = (disk(2), below.clone(), Uuid::nil());
+        let (mut leaf, mut tracked) = (disk(2), below.clone());
         if let Some(table) = situation.parent {
-            let builder = disk(1).block(3, Block::Full(Fill(1)));
-            parent = builder.write(&path("p.vhdx")).unwrap().data_write_guid;
-            leaf = leaf.parent(ParentLocator::new(parent).relative(r".\p.vhdx"));
             write_table(table, &below, path("p.vhdx.rct"));
             tracked = below.child(2);
         }
-        if situation.holds {
-            let held = Block::Partial { sectors: vec![2..4], fill: Fill(2) };
-            leaf =
-                leaf.block(1, if situation.parent.is_some() { held } else { Block::Full(Fill(2)) });
+        if situation.has_data {
+            let partial = situation.parent.is_some();
+            leaf = leaf.block(1, if partial { held(2..4, 2) } else { Block::Full(Fill(2)) });
             tracked.write(HELD);
         }
         if situation.dirty {
-            leaf = leaf.log(LogPlan::Dirty(DirtyLog::default()));
+            leaf = dirty(leaf);
         }
-        let own = leaf.write(&path("leaf.vhdx")).unwrap().data_write_guid;
+        let [parent, own] = match situation.parent {
+            Some(_) => {
+                let parent = disk(1).block(3, Block::Full(Fill(1)));
+                write_pair(folder.path(), ("p.vhdx", parent), ("leaf.vhdx", leaf))
+            }
+            None => [Uuid::nil(), leaf.write(&path("leaf.vhdx")).unwrap().data_write_guid],
+        };
         let (branch, number) = tracked.create_id();
         if situation.leaf == Table::WithNewerUnits {
             tracked.write(HELD);
@@ -116,7 +119,7 @@ enum Offer {
 fn each_situation_has_its_baselines() {
     use Offer::{NewestId, Own, Parent};
     use Table::{Damaged, None, Settled, WithNewerUnits};
-    let empty = |situation| Situation { holds: false, ..situation };
+    let empty = |situation| Situation { has_data: false, ..situation };
     let dirty = |situation| Situation { dirty: true, ..situation };
     let alone = |situation| Situation { parent_is_missing: true, ..situation };
     let cases: [(Situation, &[(Offer, bool)]); 22] = [
@@ -138,7 +141,7 @@ fn each_situation_has_its_baselines() {
         (dirty(child(Settled, Settled)), &[(Parent, false)]),
         (empty(dirty(child(Settled, Settled))), &[(Parent, true)]),
         (dirty(child(None, None)), &[(Parent, false)]),
-        // The table below is missing, and with it the witness of the child's own.
+        // Without the parent's table, the child's own cannot be used.
         (child(None, Settled), &[(Own, true), (Parent, false)]),
         (child(Damaged, Settled), &[(Own, true), (Parent, false)]),
         (child(None, None), &[(Own, true), (Parent, false)]),
@@ -163,7 +166,7 @@ fn each_situation_has_its_baselines() {
     }
 }
 
-/// A baseline is exact where nothing changed since it, and the disk's own cannot be asked yet.
+/// The disk's own GUID is refused until a child is created.
 #[test]
 fn exact_baselines_have_no_changes() {
     let mut asked = 0;
@@ -172,7 +175,7 @@ fn exact_baselines_have_no_changes() {
         leaf(Table::WithNewerUnits),
         child(Table::Settled, Table::Settled),
         child(Table::Settled, Table::WithNewerUnits),
-        Situation { holds: false, ..child(Table::Settled, Table::Settled) },
+        Situation { has_data: false, ..child(Table::Settled, Table::Settled) },
         Situation { dirty: true, ..child(Table::Settled, Table::Settled) },
     ] {
         let files = Files::new(situation);
@@ -193,23 +196,21 @@ fn exact_baselines_have_no_changes() {
     assert_eq!(asked, 9);
 }
 
-/// After a backup of a frozen leaf, a checkpoint's child goes on from the leaf's own GUID.
 #[test]
 fn own_guid_is_a_baseline_for_a_later_child() {
     let files = Files::new(child(Table::Settled, Table::Settled));
     let next = files.open().next_baselines().unwrap().swap_remove(1);
     assert_eq!((&next.since, next.exact), (&Baseline::DataWriteGuid(files.own), true));
     let locator = ParentLocator::new(files.own).relative(r".\leaf.vhdx");
-    let held = Block::Partial { sectors: vec![7..9], fill: Fill(3) };
     let later = VhdxBuilder::new(SIZE).seed(3).disk_id(Uuid::from_u128(7)).parent(locator);
     let path = files.folder.path().join("later.avhdx");
-    later.block(5, held).write(&path).unwrap();
+    later.block(5, held(7..9, 3)).write(&path).unwrap();
     let answer = Disk::open(path).unwrap().changes(next.since).collect().unwrap();
     assert_eq!(answer.ranges, crate::common::ranges(&[5 * MB + 7 * 512..5 * MB + 9 * 512]));
 }
 
 #[test]
-fn a_dirty_root_offers_its_newest_id_only_if_unclean_files_are_accepted() {
+fn dirty_root_offers_its_newest_id_only_if_allow_unclean_is_set() {
     let files = Files::new(Situation { dirty: true, ..leaf(Table::Settled) });
     let disk = OpenOptions::new().allow_unclean(true).open(files.path()).unwrap();
     let found = disk.next_baselines().unwrap();

@@ -1,5 +1,5 @@
-//! Where other readers of these files go wrong, as was found by running them: each mistake has a
-//! test here, or one elsewhere that the list names.
+//! Known bugs of other readers, found by running them: each has a test here, or one elsewhere that
+//! the list names.
 
 use crate::common::changes;
 use crate::common::codes::PARENT_MISMATCH;
@@ -20,23 +20,23 @@ const HERE: &str = "tests/it/reader_bugs.rs";
 const LOG: &str = "tests/it/malformed_input/log.rs";
 const REAL: &str = "tests/it/real_images.rs";
 
-/// What they do, and the tests that it is not done here.
-const MISTAKES: [(&str, &[(&str, &str)]); 7] = [
+/// Each bug, and the tests that this library does not have it.
+const BUGS: [(&str, &[(&str, &str)]); 7] = [
     (
         "five of them give zeros, and success, for a disk whose log is dirty",
         &[
-            (HERE, "a_dirty_log_does_not_read_as_zeros"),
+            (HERE, "does_not_read_zeros_from_a_dirty_image"),
             (REAL, "content_is_what_independent_readers_agreed_on"),
         ],
     ),
     (
         "one reads a data descriptor's offset at the wrong place",
-        &[(HERE, "a_data_descriptors_offset_is_where_it_belongs")],
+        &[(HERE, "reads_a_data_descriptors_offset_after_its_leading_bytes")],
     ),
     (
         "one rejects real chains, since it compares GUIDs in another byte order",
         &[
-            (HERE, "a_linkage_is_compared_in_windows_byte_order"),
+            (HERE, "compares_linkage_in_windows_byte_order"),
             (REAL, "children_changes_match_the_index"),
         ],
     ),
@@ -55,24 +55,24 @@ const MISTAKES: [(&str, &[(&str, &str)]); 7] = [
     ),
     (
         "one writes to the image when it opens it",
-        &[(HERE, "a_dirty_image_is_not_written_to"), (REAL, "images_are_read_and_never_written")],
+        &[(HERE, "does_not_write_to_a_dirty_image"), (REAL, "images_are_read_and_never_written")],
     ),
 ];
 
 #[test]
 fn every_known_bug_has_tests() {
-    for (mistake, tests) in MISTAKES {
-        assert!(!tests.is_empty(), "{mistake}");
+    for (bug, tests) in BUGS {
+        assert!(!tests.is_empty(), "{bug}");
         for (file, test) in tests {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
             let text = std::fs::read_to_string(path).unwrap();
             let found = text.contains(&format!("#[test]\nfn {test}() {{\n"));
-            assert!(found, "{mistake}: {file} has no test {test}");
+            assert!(found, "{bug}: {file} has no test {test}");
         }
     }
 }
 
-/// A disk with data of which everything that leads to it is in the log alone.
+/// A disk whose BAT, metadata and data are in the log alone.
 fn dirty() -> VhdxBuilder {
     let targets = vec![Target::Bat, Target::Metadata, Target::RegionTables, Target::Payload(1)];
     let log = DirtyLog { targets, ..DirtyLog::default() };
@@ -80,7 +80,7 @@ fn dirty() -> VhdxBuilder {
 }
 
 #[test]
-fn a_dirty_log_does_not_read_as_zeros() {
+fn does_not_read_zeros_from_a_dirty_image() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.vhdx");
     dirty().write(&path).unwrap();
@@ -93,10 +93,10 @@ fn a_dirty_log_does_not_read_as_zeros() {
     assert_eq!(answer.ranges, [ByteRange::from(MB..2 * MB)]);
 }
 
-/// The page that the log brings begins with what would be a right offset, too: the eight leading
-/// bytes stand before the descriptor's own.
+/// The first eight bytes of the page, which the descriptor stores before the offset, are a valid
+/// offset, too.
 #[test]
-fn a_data_descriptors_offset_is_where_it_belongs() {
+fn reads_a_data_descriptors_offset_after_its_leading_bytes() {
     let disk = VhdxBuilder::new(4 * MB).block(1, Block::Full(Fill(1)));
     let at = Image::new(&disk).at;
     let payload = at.payload[&1];
@@ -122,7 +122,7 @@ fn a_data_descriptors_offset_is_where_it_belongs() {
 }
 
 #[test]
-fn a_linkage_is_compared_in_windows_byte_order() {
+fn compares_linkage_in_windows_byte_order() {
     const BASE: &str = "/disks/base.vhdx";
     const DISK: &str = "/disks/disk.avhdx";
     // In the byte order of the header, and in that of the locator.
@@ -146,7 +146,7 @@ fn a_linkage_is_compared_in_windows_byte_order() {
 }
 
 #[test]
-fn a_dirty_image_is_not_written_to() {
+fn does_not_write_to_a_dirty_image() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.vhdx");
     dirty().write(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Large disks that are asked region by region, from one thread and from several at once.
+//! Questions about regions of large disks, from one thread and from several at once.
 
 use crate::common::faulty::{Call, Fault, Faulty, Reaction};
 use std::io;
@@ -100,7 +100,7 @@ fn a_failing_region_fails_the_whole_answer() {
     let threads = NonZero::new(4).unwrap();
     let error = example::changes_in_regions(&disk, &case.since, threads).unwrap_err();
     assert!(error.to_string().contains("injected"), "{error}");
-    // The disk and its other questions are none the worse for it.
+    // The disk answers later questions.
     let joined = example::changes_in_regions(&disk, &case.since, threads).unwrap();
     assert!(joined == case.query().collect().unwrap().ranges);
 }
@@ -133,7 +133,7 @@ fn rejects_a_page_that_two_chunks_name() {
     let first = vhdx_rct_fixtures::rct::read_at(&path, OFFSET_TABLE + 12, 4).unwrap();
     patch(&path, OFFSET_TABLE + page * PAGE + 12 + place * 4, &first).unwrap();
     fix_checksum(&path, OFFSET_TABLE + page * PAGE, Checksum::At4From8).unwrap();
-    // Also where the region begins inside the chunk.
+    // Also if the region begins inside the chunk.
     for start in [0, 5 * MB] {
         let error = case.query().region(start..).collect().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");

@@ -1,5 +1,5 @@
-//! Disks with change tracking: answers since an RCT id against the builder's record, and what
-//! is refused.
+//! Disks with change tracking: answers since an RCT id against the builder's record, and refused
+//! tables.
 
 use crate::common::faulty::Faulty;
 use crate::common::{ranges, seeds};
@@ -20,12 +20,12 @@ use vhdx_rct_fixtures::rct::{
 use vhdx_rct_fixtures::rng::Rng;
 use vhdx_rct_fixtures::vhdx::{DirtyLog, LogPlan, VhdxBuilder};
 
-fn rct(id: (uuid::Uuid, u32)) -> Baseline {
+fn baseline(id: (uuid::Uuid, u32)) -> Baseline {
     id_text(id.0, id.1).parse().unwrap()
 }
 
 fn since(path: &Path, id: (uuid::Uuid, u32)) -> ChangeQuery {
-    Disk::open(path).unwrap().changes(rct(id))
+    Disk::open(path).unwrap().changes(baseline(id))
 }
 
 #[test]
@@ -153,10 +153,10 @@ fn rejects_an_unclean_disk_unless_allowed() {
     tracked.builder().write(folder.path().join("disk.vhdx.rct")).unwrap();
     assert!(matches!(refusal(since(&path, id)), (ReturnValue::InvalidState, Some(0xC03A001C), _)));
     let unclean = OpenOptions::new().allow_unclean(true).open(&path).unwrap();
-    assert_eq!(unclean.changes(rct(id)).collect().unwrap().ranges, ranges(&[0..16 << 10]));
+    assert_eq!(unclean.changes(baseline(id)).collect().unwrap().ranges, ranges(&[0..16 << 10]));
 }
 
-/// What one page of numbers covers of the disk.
+/// The bytes of the disk that one sequence page covers.
 const CHUNK: u64 = 1021 << 14;
 
 /// The table of three chunks with a sequence page each, in checksums of these conventions.
@@ -165,7 +165,7 @@ fn table_of(tracked: &Tracked, headers: Convention, pages: Convention) -> RctBui
     table.sequence_checksum(Checksum::Any(pages))
 }
 
-fn life_in_every_chunk(rng: &mut Rng) -> (Tracked, u64) {
+fn writes_in_every_chunk(rng: &mut Rng) -> (Tracked, u64) {
     let size = 3 * CHUNK - rng.below(32_000) * 512;
     let mut tracked = Tracked::new(size, rng.next_u64());
     for _ in 0..rng.range(1..6) {
@@ -186,7 +186,7 @@ fn life_in_every_chunk(rng: &mut Rng) -> (Tracked, u64) {
 fn reads_tables_of_any_checksum_convention() {
     for seed in seeds(12, 600) {
         let rng = &mut Rng::new(seed);
-        let (tracked, size) = life_in_every_chunk(rng);
+        let (tracked, size) = writes_in_every_chunk(rng);
         let headers = Convention::of_header(rng);
         let pages = Convention::of_sequence_page(rng);
         let folder = tempfile::tempdir().unwrap();
@@ -211,7 +211,7 @@ fn rejects_pages_of_another_checksum_convention() {
     let mut tried = 0;
     for seed in seeds(12, 400) {
         let rng = &mut Rng::new(seed);
-        let (tracked, size) = life_in_every_chunk(rng);
+        let (tracked, size) = writes_in_every_chunk(rng);
         let [pages, others] = [(), ()].map(|()| Convention::of_sequence_page(rng));
         let table = table_of(&tracked, Convention::of_header(rng), pages);
         let folder = tempfile::tempdir().unwrap();
@@ -232,8 +232,8 @@ fn rejects_pages_of_another_checksum_convention() {
     assert!(tried > 5, "{tried}");
 }
 
-/// Of two copies with different conventions the likelier one's counts, though the other has the
-/// greater counter; where both hold by a third one, that counts.
+/// Of two copies with different conventions, the one with the likelier convention is current,
+/// though the other has the greater counter; a convention by which both hold comes first.
 #[test]
 fn header_copies_have_one_checksum_convention() {
     const SIZE: u64 = 4 << 20;
@@ -270,7 +270,7 @@ fn header_copies_have_one_checksum_convention() {
 fn counted(disk: &Path, id: (uuid::Uuid, u32), region: Range<u64>) -> (Vec<ByteRange>, usize) {
     let storage = Faulty::recording(LocalStorage::new());
     let disk = OpenOptions::new().storage(Arc::new(storage.clone())).open(disk).unwrap();
-    let answer = disk.changes(rct(id)).region(region).collect().unwrap();
+    let answer = disk.changes(baseline(id)).region(region).collect().unwrap();
     let reads = storage.take_reads().into_iter();
     let of_table = reads.filter(|(path, _)| path.extension() == Some("rct".as_ref()));
     (answer.ranges, of_table.flat_map(|(_, reads)| reads).map(|(_, length)| length).sum())
@@ -303,7 +303,7 @@ fn a_query_reads_only_its_part_of_a_large_table() {
 }
 
 #[test]
-fn disks_of_several_offset_pages_and_partial_last_chunks() {
+fn reads_several_offset_pages_and_partial_last_chunks() {
     let folder = tempfile::tempdir().unwrap();
     // 20 GB needs two offset pages; the last chunk of neither size is full.
     for (size, pages) in [(20 << 30, 2), ((20 << 30) + 512, 2), (127 << 30, 8), (16 << 10, 1)] {
@@ -323,9 +323,9 @@ fn disks_of_several_offset_pages_and_partial_last_chunks() {
     }
 }
 
-/// The one size that operators posted of a 127 GB disk's table just made.
+/// The size was published for the new table of a real disk of 127 GiB.
 #[test]
-fn a_fresh_table_of_127_gb_has_the_size_of_real_ones() {
+fn new_table_of_127_gib_has_the_size_of_a_real_one() {
     let folder = tempfile::tempdir().unwrap();
     let placement = RctBuilder::new(127 << 30).write(folder.path().join("x.rct")).unwrap();
     assert_eq!(placement.file_len, 69_632);

@@ -1,11 +1,11 @@
-//! A file of the fixture builder in memory, to be damaged at will.
+//! The bytes of a file of the fixture builder, for tests that change them.
 
 use std::path::Path;
 use uuid::Uuid;
 use vhdx_rct_fixtures::vhdx::log::{Descriptor, RawEntry};
 use vhdx_rct_fixtures::vhdx::{LogPlan, Placement, VhdxBuilder, put, store_crc};
 
-/// The bytes of a file, and where everything lies in them.
+/// The bytes of a file, and the offsets of its structures.
 #[derive(Clone)]
 pub struct Image {
     pub bytes: Vec<u8>,

@@ -1,8 +1,8 @@
 //! The library against readers that share nothing with it: qemu, libvhdi and dissect.hypervisor.
 //!
-//! qemu-img and qemu-io are looked for in the PATH; the other two in the Python that
-//! `VHDX_PEER_PYTHON` names (`pip install libvhdi-python dissect.hypervisor`). What is missing is
-//! skipped, aloud, unless `CI_PEERS=1`.
+//! qemu-img and qemu-io are searched in the PATH; the other two in the Python that
+//! `VHDX_PEER_PYTHON` names (`pip install libvhdi-python dissect.hypervisor`). A test whose peer is
+//! missing prints that it is skipped, or fails with `CI_PEERS=1`.
 
 mod matrix;
 mod mutations;
@@ -33,14 +33,14 @@ fn missing(test: &str, what: &str) {
     crate::common::skip(&format!("{test}: {what}"));
 }
 
-/// What to read from a chain, root first.
+/// The regions to read from a chain of files, root first.
 struct Reading {
     name: String,
     files: Vec<PathBuf>,
     regions: Vec<(u64, u64)>,
 }
 
-/// Opens a disk, also if the log of a parent is in use, as in what peers misread.
+/// Opens a disk, also if the log of a parent is in use.
 fn open(path: &Path) -> Disk {
     OpenOptions::new().allow_unclean(true).open(path).unwrap()
 }
@@ -60,14 +60,14 @@ impl Reading {
         Reading { name, files: files.to_vec(), regions }
     }
 
-    /// All of a disk, given with its parents, one MB at a time.
+    /// All of a disk, given with its parents, in pieces of 1 MiB.
     fn whole(name: &str, files: &[PathBuf]) -> Self {
         let size = open(files.last().unwrap()).identity().virtual_size;
         let regions = (0..size).step_by(MB as usize).map(|at| (at, MB.min(size - at))).collect();
         Reading { name: name.into(), files: files.to_vec(), regions }
     }
 
-    /// Ours against a peer's.
+    /// Compares our content with a peer's.
     fn compare(&self, theirs: &Value) -> Result<(), String> {
         if let Some(error) = theirs["error"].as_str() {
             return Err(error.into());
@@ -121,7 +121,7 @@ fn ask(python: &OsStr, reader: &str, readings: &[Reading]) -> (String, Vec<Value
     (answer["version"].as_str().unwrap().into(), disks)
 }
 
-fn must_agree(python: &OsStr, reader: &str, readings: &[Reading]) {
+fn assert_agrees(python: &OsStr, reader: &str, readings: &[Reading]) {
     let (version, answers) = ask(python, reader, readings);
     for (reading, theirs) in readings.iter().zip(&answers) {
         if let Err(problem) = reading.compare(theirs) {
@@ -150,7 +150,7 @@ fn libvhdi_reads_the_same_from_chains() {
             readings.push(reading);
             folders.push(folder);
         }
-        must_agree(&python, "libvhdi", &readings);
+        assert_agrees(&python, "libvhdi", &readings);
     }
     eprintln!("libvhdi agrees on {bytes} bytes and {chains} chains with bitmaps");
     assert!(chains >= 40, "only {chains} chains with bitmaps can be compared");
@@ -168,7 +168,7 @@ fn last_matching(chain: &Chain) -> usize {
     (1..chain.files.len()).take_while(|&child| matches(child)).last().unwrap_or(0)
 }
 
-/// Whether a file's bitmap decides anything in these ranges.
+/// Whether these ranges contain a block with a bitmap.
 fn has_partial_blocks(chain: &Chain, last: usize, ranges: &[Range<u64>]) -> bool {
     chain.builders[..=last].iter().any(|builder| {
         let size = builder.block_bytes();
@@ -180,7 +180,7 @@ fn has_partial_blocks(chain: &Chain, last: usize, ranges: &[Range<u64>]) -> bool
     })
 }
 
-/// Where libvhdi reads the chain up to file `last` as it has to; of a large disk, a part.
+/// The ranges of the chain up to file `last` that libvhdi reads correctly; a part of a large disk.
 fn readable(chain: &Chain, last: usize) -> Vec<Range<u64>> {
     let mut misread = Vec::new();
     for (builder, place) in chain.builders.iter().zip(&chain.placements).take(last + 1).skip(1) {
@@ -207,8 +207,7 @@ fn readable(chain: &Chain, last: usize) -> Vec<Range<u64>> {
     readable
 }
 
-/// Valid files that libvhdi 20260901 reads otherwise than we do: what is in them, and what it
-/// makes of that.
+/// Valid files that libvhdi 20260901 misreads: their content and its result, parent, child.
 fn limits() -> Vec<(&'static str, VhdxBuilder, VhdxBuilder)> {
     let disk = |seed, size| VhdxBuilder::new(size).seed(seed).disk_id(Uuid::from_u128(1));
     let root = || disk(1, 4 * MB).all_blocks_full(Fill(1));
@@ -251,7 +250,6 @@ fn limits() -> Vec<(&'static str, VhdxBuilder, VhdxBuilder)> {
 
 const LINKAGE2: &str = "parent_linkage2 is the parent's GUID: mismatch in identifier";
 
-/// What the random chains leave out is left out for a reason.
 #[test]
 fn libvhdi_misreads_the_excluded_cases() {
     let Some(python) = python("libvhdi's limits") else { return };
@@ -271,7 +269,10 @@ fn libvhdi_misreads_the_excluded_cases() {
         let mut ours = vec![0; disk.identity().virtual_size as usize];
         disk.read_exact_at(&mut ours, 0).unwrap();
         let record = Stack(vec![root.layer(), child.layer()]);
-        assert!(ours == record.read(0, ours.len()), "{name}: it is we who misread it");
+        assert!(
+            ours == record.read(0, ours.len()),
+            "{name}: expected our content to match the record"
+        );
         readings.push(Reading::whole(name, &files));
     }
     let (version, answers) = ask(&python, "libvhdi", &readings);
@@ -294,7 +295,7 @@ fn libvhdi_reads_the_same_from_real_images() {
         let files = ["parent", "differential"].map(|f| images.path(&format!("{name}-{f}.vhdx")));
         Reading::whole(name, &files)
     });
-    must_agree(&python, "libvhdi", &readings);
+    assert_agrees(&python, "libvhdi", &readings);
 }
 
 #[test]
@@ -308,9 +309,9 @@ fn dissect_reads_the_same_from_real_images() {
     let reading = |name: &String| Reading::whole(name, &[images.path(name)]);
     let (dirty, clean): (Vec<_>, Vec<_>) =
         images.index.keys().map(reading).partition(|reading| reading.name.contains("dirty"));
-    // Pieces of one MB cross no block: where a ZERO block follows a full one, a read over the
-    // border comes back short (3.21; 128 KB at 0x5ff0000 of iotest-dynamic-1G give 64 KB).
-    must_agree(&python, "dissect", &clean);
+    // Pieces of 1 MiB cross no block: if a ZERO block follows a full one, a read across the border
+    // comes back short (3.21; 128 KB at 0x5ff0000 of iotest-dynamic-1G give 64 KB).
+    assert_agrees(&python, "dissect", &clean);
     // A dirty log is not replayed: dissect.hypervisor 3.21 reads zeros, and reports success.
     let (version, answers) = ask(&python, "dissect", &dirty);
     for (reading, theirs) in dirty.iter().zip(&answers) {

@@ -199,9 +199,8 @@ impl Case<'_> {
             Some(Err(problem)) => Some(problem),
             None => None,
         };
-        // Where qemu replays other entries than the specification says, it is wrong, or refuses
-        // what follows from them. It shows that itself: of the right entries alone it makes what
-        // we make of all.
+        // If qemu replays other entries than the specification requires, it reads wrong content or
+        // refuses the image. Given the right entries alone, it reads what we read.
         if let Some(problem) = &problem {
             assert_ne!(self.ring.by_qemu().as_ref(), Some(&active), "{what}: {problem}");
         }
@@ -215,7 +214,7 @@ impl Case<'_> {
         }
     }
 
-    /// Writes a file, leaving holes where nothing is.
+    /// Writes a file with holes for zeros.
     fn save(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.folder.join(name);
         let mut file = File::create(&path).unwrap();

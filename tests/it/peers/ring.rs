@@ -109,7 +109,7 @@ impl Ring {
         (0..self.bytes.len()).step_by(SECTOR).filter_map(|at| self.whole(at)).collect()
     }
 
-    /// The active sequence as [MS-VHDX] 2.3.2 finds it: from every place on as far as it goes.
+    /// The active sequence of [MS-VHDX] 2.3.2, searched from every sector on.
     pub fn active(&self) -> Vec<Found> {
         let mut best: Vec<Found> = Vec::new();
         for at in (0..self.bytes.len()).step_by(SECTOR) {
@@ -132,12 +132,11 @@ impl Ring {
         best
     }
 
-    /// What qemu 10 replays, by vhdx_log_search in its block/vhdx-log.c. None if it gives up.
+    /// The entries that qemu 10 replays, by vhdx_log_search in its block/vhdx-log.c, or None if it fails.
     ///
-    /// It looks at no tail; it takes the second entry of a sequence whatever its number; it
-    /// prefers the sequence with the greatest *first* number; it begins no sequence at an entry
-    /// that failed to continue another one; and one that wraps around the end it meets in two
-    /// parts.
+    /// It ignores tails; it accepts any number in the second entry of a sequence; it prefers the
+    /// sequence with the greatest *first* number; it begins no sequence at an entry that failed to
+    /// continue another one; and it splits a sequence that wraps around the end.
     pub fn by_qemu(&self) -> Option<Vec<Found>> {
         let (mut read, mut best) = (0, Vec::<Found>::new());
         loop {

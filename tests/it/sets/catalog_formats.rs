@@ -1,7 +1,7 @@
-//! The catalog in all forms that PowerShell writes, and in none of them.
+//! Catalogs in every format that PowerShell writes, and malformed ones.
 
 use vhdx_rct::{ErrorKind, SnapshotCatalog, SnapshotId};
-use vhdx_rct_fixtures::vhds::{CreationTime, Encoding, JsonStyle, Snapshot as Told, catalog_json};
+use vhdx_rct_fixtures::vhds::{CreationTime, Encoding, JsonStyle, Snapshot as Entry, catalog_json};
 
 #[test]
 fn reads_catalogs_in_every_powershell_format() {
@@ -15,19 +15,19 @@ fn reads_catalogs_in_every_powershell_format() {
     ];
     for creation in times {
         let parents = vec![r"C:\sets\disk_0.avhdx".into()];
-        let told =
-            Told { id, path: Some(path.into()), rct_id: Some(rct.into()), creation, parents };
+        let entry =
+            Entry { id, path: Some(path.into()), rct_id: Some(rct.into()), creation, parents };
         for encoding in [Encoding::Utf8, Encoding::Utf8Bom, Encoding::Utf16LeBom] {
             for (array_even_if_one, pretty) in
                 [(true, true), (true, false), (false, true), (false, false)]
             {
                 let style = JsonStyle { array_even_if_one, encoding, pretty };
-                let bytes = catalog_json(std::slice::from_ref(&told), style);
+                let bytes = catalog_json(std::slice::from_ref(&entry), style);
                 let read = SnapshotCatalog::from_json(&bytes).unwrap();
                 let snapshot = read.get(SnapshotId(id)).unwrap();
                 assert_eq!(snapshot.path.as_deref(), Some(path));
                 assert_eq!(snapshot.rct_id.unwrap().to_string(), rct);
-                assert_eq!(snapshot.parents, told.parents, "{:?}", told.creation);
+                assert_eq!(snapshot.parents, entry.parents, "{:?}", entry.creation);
             }
         }
     }

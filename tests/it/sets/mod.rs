@@ -1,7 +1,6 @@
-//! VHD Sets: random ones against the builder's record, the catalog in all its forms, and what
-//! contradicts it.
+//! VHD Sets: random ones against the builder's record, the formats of catalogs, stale catalogs.
 
-mod forms;
+mod catalog_formats;
 mod random;
 mod set_file;
 mod stale;
@@ -12,14 +11,14 @@ use std::path::Path;
 use vhdx_rct::{Baseline, ByteRange, Disk, Error, OpenOptions, SnapshotCatalog, SnapshotId};
 use vhdx_rct_fixtures::set::{Fate, RandomSet, Taken};
 use vhdx_rct_fixtures::testing::two_kept;
-use vhdx_rct_fixtures::vhds::{JsonStyle, Snapshot as Told, catalog_json};
+use vhdx_rct_fixtures::vhds::{JsonStyle, Snapshot as Entry, catalog_json};
 
 /// The required result of a query.
 #[derive(Debug)]
 enum Expected {
     Exactly(Vec<Range<u64>>),
-    /// All of the first ranges, and nothing outside the second: an answer from tracking tables is
-    /// exact to a unit where a table is asked, and to a sector where a file is.
+    /// All of the first ranges, and nothing outside the second: an answer is exact to a unit if it
+    /// comes from a table, and to a sector if it comes from a file.
     Within(Vec<Range<u64>>, Vec<Range<u64>>),
     Refused(u32),
 }
@@ -35,17 +34,17 @@ fn expected(set: &RandomSet, from: usize, to: Option<usize>) -> Expected {
     }
     match (limit.fate, set.written(from, to)) {
         (Fate::Deleted, _) => Refused(32773),
-        // It has a file: what is not in the target's chain is unrelated, whatever its RCT id is.
+        // Its file is not in the target's chain, so it is unrelated, whatever its RCT id is.
         (Fate::Kept, None) => Refused(32773),
         (Fate::Kept, Some(written)) => Exactly(written),
         (Fate::ReferenceOnly, _) if !limit.rct_listed => Refused(32773),
-        // The target's chain never heard of its RCT id.
+        // The target's chain does not have its RCT id.
         (Fate::ReferenceOnly, None) => Refused(32775),
         (Fate::ReferenceOnly, Some(written)) => Within(written, set.units(from, to).unwrap()),
     }
 }
 
-fn catalog_of(snapshots: &[Told]) -> SnapshotCatalog {
+fn catalog_of(snapshots: &[Entry]) -> SnapshotCatalog {
     SnapshotCatalog::from_json(&catalog_json(snapshots, JsonStyle::default())).unwrap()
 }
 
@@ -88,7 +87,7 @@ fn ask(
 }
 
 #[track_caller]
-fn must_be(found: Result<Vec<ByteRange>, Error>, expected: &Expected, what: &str) {
+fn assert_result(found: Result<Vec<ByteRange>, Error>, expected: &Expected, what: &str) {
     match (&found, expected) {
         (Ok(found), Expected::Exactly(ranges)) => {
             assert_eq!(*found, crate::common::ranges(ranges), "{what}")
@@ -114,6 +113,6 @@ fn must_be(found: Result<Vec<ByteRange>, Error>, expected: &Expected, what: &str
 }
 
 /// A snapshot's entry in the catalog.
-fn entry<'a>(snapshots: &'a mut [Told], taken: &Taken) -> &'a mut Told {
-    snapshots.iter_mut().find(|told| told.id == taken.id).unwrap()
+fn entry<'a>(snapshots: &'a mut [Entry], taken: &Taken) -> &'a mut Entry {
+    snapshots.iter_mut().find(|entry| entry.id == taken.id).unwrap()
 }

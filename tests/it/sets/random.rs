@@ -1,4 +1,4 @@
-//! Random sets against the record of their life.
+//! Random sets against the builder's record.
 
 use super::*;
 use crate::common::{changes, ranges, seeds};
@@ -24,15 +24,15 @@ fn random_sets_match_the_record() {
             answered += u64::from(found.is_ok());
             let both = found.as_ref().is_err_and(|error| error.to_string().contains("unrelated"));
             unrelated += u64::from(both);
-            must_be(found, &expected, &format!("seed {seed}: {from} to {to:?}"));
+            assert_result(found, &expected, &format!("seed {seed}: {from} to {to:?}"));
         }
     }
     assert!(answered > 2 * all, "only {answered} questions had an answer");
     assert!(unrelated > all, "only {unrelated} were about unrelated snapshots");
 }
 
-/// The RCT id of a snapshot on another branch is known to the target's chain if it was created
-/// before the branches parted, but the answer would lack what the other branch held.
+/// The target's chain has the RCT id of a snapshot on another branch if it was created before the
+/// branches parted, but the answer would lack the blocks of the other branch.
 #[test]
 fn a_snapshot_with_a_file_is_never_answered_by_its_rct_id() {
     let mut met = 0;
@@ -45,15 +45,15 @@ fn a_snapshot_with_a_file_is_never_answered_by_its_rct_id() {
                 continue;
             }
             // Its RCT id is one that the target's own file knows.
-            let mut told = set.catalog.clone();
-            let mut options = with(catalog_of(&told));
+            let mut entries = set.catalog.clone();
+            let mut options = with(catalog_of(&entries));
             if let Some(to) = to {
                 options.target(SnapshotId(set.snapshots[to].id));
             }
             let Some(newest) = options.open(&set.path).unwrap().newest_id() else { continue };
-            entry(&mut told, limit).rct_id = Some(newest.to_string());
-            let options = with(catalog_of(&told));
-            must_be(ask(options, &set, from, to), &Expected::Refused(32773), "unrelated");
+            entry(&mut entries, limit).rct_id = Some(newest.to_string());
+            let options = with(catalog_of(&entries));
+            assert_result(ask(options, &set, from, to), &Expected::Refused(32773), "unrelated");
             met += 1;
         }
     }
@@ -72,7 +72,7 @@ fn an_rct_id_and_a_file_are_baselines_of_a_set_too() {
     let answer =
         get_virtual_disk_changes(&set.path, &id_text(rct.0, rct.1), None, 0, set.size).unwrap();
     let (least, most) = (set.written(0, None).unwrap(), set.units(0, None).unwrap());
-    must_be(Ok(answer.ranges), &Expected::Within(least.clone(), most), "an RCT id");
+    assert_result(Ok(answer.ranges), &Expected::Within(least.clone(), most), "an RCT id");
     let file = directory.path().join(set.snapshots[0].file.as_ref().unwrap());
     let answer = changes(&set.path, Baseline::File(file)).unwrap();
     assert_eq!(answer.ranges, ranges(&least));
@@ -87,7 +87,6 @@ fn an_rct_id_and_a_file_are_baselines_of_a_set_too() {
     assert_eq!(error.return_value(), ReturnValue::IncorrectDataType);
 }
 
-/// Without a catalog no snapshot is known, whatever the files are called.
 #[test]
 fn file_names_do_not_identify_snapshots() {
     let (directory, set, first, second) = two_kept();

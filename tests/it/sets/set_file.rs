@@ -9,7 +9,7 @@ use vhdx_rct_fixtures::vhds::VhdsBuilder;
 use vhdx_rct_fixtures::vhdx::{MB, VhdxBuilder};
 
 #[test]
-fn the_real_set_opens() {
+fn opens_the_real_set() {
     let Some(images) = RealImages::unpack("set", |name| name == "rsvd.vhds") else { return };
     let entry = &images.index["rsvd.vhds"];
     let active = entry["active_file"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! Catalogs that are of another time, or of another set, than the files.
+//! Catalogs of another time or of another set than the files.
 
 use super::*;
 use crate::common::{changes, seeds};
@@ -12,9 +12,9 @@ const STALE: u32 = 32775;
 const NOT_AVAILABLE: u32 = 32777;
 const WINDOWS: &str = r"C:\ClusterStorage\Volume1\";
 
-/// A cause of a stale catalog: in all of it, or in the entry of one snapshot that is kept.
+/// A difference of a stale catalog from the files, in general or in one snapshot's entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Spoil {
+enum Damage {
     MissingSnapshot,
     MissingParent,
     LongerParents,
@@ -23,30 +23,30 @@ enum Spoil {
     UnknownRctId,
 }
 
-/// Spoils a catalog; None where it has nothing to spoil in this way.
-fn spoil(told: &mut Vec<Told>, how: Spoil, taken: &Taken) -> Option<()> {
+/// Damages a catalog; returns None if that is impossible.
+fn damage(entries: &mut Vec<Entry>, how: Damage, taken: &Taken) -> Option<()> {
     let missing = format!("{WINDOWS}missing.avhdx");
-    let spoilt = entry(told, taken);
+    let damaged = entry(entries, taken);
     match how {
-        Spoil::MissingSnapshot => told.push(Told {
+        Damage::MissingSnapshot => entries.push(Entry {
             id: uuid::Uuid::from_u128(0x6057),
             path: Some(missing),
             rct_id: None,
             creation: CreationTime::SlashDate(0),
             parents: Vec::new(),
         }),
-        Spoil::MissingParent => told.push(Told {
+        Damage::MissingParent => entries.push(Entry {
             id: uuid::Uuid::from_u128(0x6057),
             path: None,
             rct_id: None,
             creation: CreationTime::SlashDate(0),
             parents: vec![missing],
         }),
-        Spoil::LongerParents => spoilt.parents.push(spoilt.path.clone()?),
-        Spoil::ShorterParents => drop(spoilt.parents.pop()?),
-        Spoil::OtherOrder if spoilt.parents.len() < 2 => return None,
-        Spoil::OtherOrder => spoilt.parents.swap(0, 1),
-        Spoil::UnknownRctId => spoilt.rct_id = Some(id_text(taken.rct.0, taken.rct.1 + 100)),
+        Damage::LongerParents => damaged.parents.push(damaged.path.clone()?),
+        Damage::ShorterParents => drop(damaged.parents.pop()?),
+        Damage::OtherOrder if damaged.parents.len() < 2 => return None,
+        Damage::OtherOrder => damaged.parents.swap(0, 1),
+        Damage::UnknownRctId => damaged.rct_id = Some(id_text(taken.rct.0, taken.rct.1 + 100)),
     }
     Some(())
 }
@@ -59,38 +59,38 @@ fn rejects_random_stale_catalogs_only_if_relevant() {
         let set = RandomSet::random(directory.path(), seed).unwrap();
         let _ = fs::remove_file(format!("{}.snapshots.json", set.path.display()));
         let hows = [
-            Spoil::MissingSnapshot,
-            Spoil::MissingParent,
-            Spoil::LongerParents,
-            Spoil::ShorterParents,
-            Spoil::OtherOrder,
-            Spoil::UnknownRctId,
+            Damage::MissingSnapshot,
+            Damage::MissingParent,
+            Damage::LongerParents,
+            Damage::ShorterParents,
+            Damage::OtherOrder,
+            Damage::UnknownRctId,
         ];
         let how = hows[seed as usize % hows.len()];
         let kept: Vec<usize> =
             (0..set.snapshots.len()).filter(|&i| set.snapshots[i].file.is_some()).collect();
-        for spoilt in kept {
-            let mut told = set.catalog.clone();
-            if spoil(&mut told, how, &set.snapshots[spoilt]).is_none() {
+        for damaged in kept {
+            let mut entries = set.catalog.clone();
+            if damage(&mut entries, how, &set.snapshots[damaged]).is_none() {
                 continue;
             }
-            let catalog = catalog_of(&told);
+            let catalog = catalog_of(&entries);
             let options = || with(catalog.clone());
-            let whole = matches!(how, Spoil::MissingSnapshot | Spoil::MissingParent);
+            let whole = matches!(how, Damage::MissingSnapshot | Damage::MissingParent);
             for (from, to) in pairs(&set) {
                 let regular = expected(&set, from, to);
                 let target = to.is_some_and(|to| set.snapshots[to].file.is_some());
                 let stale = match to {
                     Some(_) if !target => false, // the target itself is refused
-                    Some(to) if whole || to == spoilt => true,
+                    Some(to) if whole || to == damaged => true,
                     _ if whole => set.snapshots[from].fate != Fate::Deleted,
-                    _ => from == spoilt && set.written(from, to).is_some(),
+                    _ => from == damaged && set.written(from, to).is_some(),
                 };
                 let right = if stale { Expected::Refused(STALE) } else { regular };
                 refused[how as usize] += u32::from(stale);
                 unaffected += u32::from(!stale && !matches!(right, Expected::Refused(_)));
-                let what = format!("seed {seed}: {how:?} of {spoilt}: {from} to {to:?}");
-                must_be(ask(options(), &set, from, to), &right, &what);
+                let what = format!("seed {seed}: {how:?} of {damaged}: {from} to {to:?}");
+                assert_result(ask(options(), &set, from, to), &right, &what);
             }
             // A question about no snapshot needs no catalog.
             let disk = options().open(&set.path).unwrap();
@@ -114,37 +114,37 @@ fn refuses(found: Result<Vec<ByteRange>, Error>, code: u32, says: &[&str]) {
     }
 }
 
-const ANEW: &str = "Get-VHDSnapshot -Path disk.vhds -GetParentPaths | ConvertTo-Json";
+const REMEDY: &str = "Get-VHDSnapshot -Path disk.vhds -GetParentPaths | ConvertTo-Json";
 
 #[test]
 fn stale_catalog_error_names_the_difference_and_the_remedy() {
     let (_directory, set, first, second) = two_kept();
     let name = |i: usize| set.snapshots[i].file.clone().unwrap();
-    let ask = |told: &[Told]| ask(with(catalog_of(told)), &set, first, Some(second));
-    let spoilt = |spoil: &dyn Fn(&mut Told)| {
-        let mut told = set.catalog.clone();
-        spoil(entry(&mut told, &set.snapshots[second]));
-        told
+    let ask = |entries: &[Entry]| ask(with(catalog_of(entries)), &set, first, Some(second));
+    let damaged = |change: &dyn Fn(&mut Entry)| {
+        let mut entries = set.catalog.clone();
+        change(entry(&mut entries, &set.snapshots[second]));
+        entries
     };
     ask(&set.catalog).unwrap();
     // Directories are of the host, and Windows ignores letter case.
     let other_case =
-        |told: &mut Told| told.parents[0] = format!(r"D:\{}", name(first).to_uppercase());
-    ask(&spoilt(&other_case)).unwrap();
-    let missing = spoilt(&|told| told.parents[0] = r"D:\other.avhdx".into());
-    refuses(ask(&missing), STALE, &["other.avhdx", "stale", ANEW]);
-    let wrong = spoilt(&|told| told.parents[0] = told.path.clone().unwrap());
-    refuses(ask(&wrong), STALE, &[&name(first), &name(second), "parent 1", "stale", ANEW]);
-    let none = spoilt(&|told| told.parents.clear());
-    refuses(ask(&none), STALE, &[&name(first), "parent 1", "none", "stale", ANEW]);
+        |entry: &mut Entry| entry.parents[0] = format!(r"D:\{}", name(first).to_uppercase());
+    ask(&damaged(&other_case)).unwrap();
+    let missing = damaged(&|entry| entry.parents[0] = r"D:\other.avhdx".into());
+    refuses(ask(&missing), STALE, &["other.avhdx", "stale", REMEDY]);
+    let wrong = damaged(&|entry| entry.parents[0] = entry.path.clone().unwrap());
+    refuses(ask(&wrong), STALE, &[&name(first), &name(second), "parent 1", "stale", REMEDY]);
+    let none = damaged(&|entry| entry.parents.clear());
+    refuses(ask(&none), STALE, &[&name(first), "parent 1", "none", "stale", REMEDY]);
     let unknown = id_text(uuid::Uuid::from_u128(7), 1);
-    let other_id = spoilt(&|told| told.rct_id = Some(unknown.clone()));
-    refuses(ask(&other_id), STALE, &[&unknown, &name(second), "stale", ANEW]);
-    let empty = spoilt(&|told| told.parents[0].clear());
-    refuses(ask(&empty), STALE, &["stale", ANEW]);
+    let other_id = damaged(&|entry| entry.rct_id = Some(unknown.clone()));
+    refuses(ask(&other_id), STALE, &[&unknown, &name(second), "stale", REMEDY]);
+    let empty = damaged(&|entry| entry.parents[0].clear());
+    refuses(ask(&empty), STALE, &["stale", REMEDY]);
 }
 
-/// A list of parents that is absent means nothing; an empty one means that there are none.
+/// An absent list of parents is not checked; an empty one means that there are none.
 #[test]
 fn accepts_catalogs_without_a_parent_list() {
     let (_directory, set, first, second) = two_kept();
@@ -162,7 +162,7 @@ fn accepts_catalogs_without_a_parent_list() {
     ask("").unwrap();
     ask(r#","ParentPathsList":null"#).unwrap();
     refuses(ask(r#","ParentPathsList":[]"#), STALE, &["parent 1"]);
-    // What a program says of a snapshot may be its path alone.
+    // A program may give a snapshot's path alone.
     let named =
         |i: usize, name: &str| Snapshot::new(SnapshotId(set.snapshots[i].id)).with_path(name);
     let catalog = SnapshotCatalog::new([named(first, &first_name), named(second, &second_name)]);
@@ -181,8 +181,8 @@ fn rejects_an_rct_id_that_the_snapshot_file_cannot_resolve() {
             Some(bytes) => fs::write(&table, bytes).unwrap(),
             None => fs::remove_file(&table).unwrap(),
         }
-        refuses(ask(first, Some(second)), STALE, &[&name, ANEW]);
-        refuses(ask(second, None), STALE, &[&name, ANEW]);
+        refuses(ask(first, Some(second)), STALE, &[&name, REMEDY]);
+        refuses(ask(second, None), STALE, &[&name, REMEDY]);
         ask(first, None).unwrap();
     }
     fs::write(&table, good).unwrap();
@@ -204,12 +204,12 @@ fn missing_files_of_a_set_are_not_available() {
         let file = format!("{name}{extension}");
         moved(&path(&file), &elsewhere.path().join(&file));
     }
-    // The file of the snapshot asked about; another snapshot's.
+    // The missing file is the target's, the baseline's, or another snapshot's.
     refuses(ask(options(), &set, first, Some(second)), NOT_AVAILABLE, &[&name, "target"]);
     refuses(ask(options(), &set, second, None), NOT_AVAILABLE, &[&name]);
-    refuses(ask(options(), &set, first, None), STALE, &[&name, "stale", ANEW]);
-    refuses(ask(options(), &set, first, Some(first)), STALE, &[&name, "stale", ANEW]);
-    // In a search directory, all is well.
+    refuses(ask(options(), &set, first, None), STALE, &[&name, "stale", REMEDY]);
+    refuses(ask(options(), &set, first, Some(first)), STALE, &[&name, "stale", REMEDY]);
+    // The files are found in a search directory.
     let found = || {
         let mut options = options();
         options.search_path(elsewhere.path()).search_path(directory.path());
@@ -226,7 +226,6 @@ fn missing_files_of_a_set_are_not_available() {
     assert_eq!(error.return_value(), ReturnValue::NotAvailable, "{error}");
 }
 
-/// A path's directories are of the host that wrote it: they lead nowhere else.
 #[test]
 fn directories_of_a_snapshots_path_are_not_followed() {
     let (directory, set, first, second) = two_kept();
@@ -236,9 +235,9 @@ fn directories_of_a_snapshots_path_are_not_followed() {
         let file = format!("{name}{extension}");
         fs::rename(directory.path().join(&file), directory.path().join("sub").join(&file)).unwrap();
     }
-    let mut told = set.catalog.clone();
-    entry(&mut told, &set.snapshots[second]).path = Some(format!(r"sub\{name}"));
-    let options = || with(catalog_of(&told));
+    let mut entries = set.catalog.clone();
+    entry(&mut entries, &set.snapshots[second]).path = Some(format!(r"sub\{name}"));
+    let options = || with(catalog_of(&entries));
     refuses(ask(options(), &set, first, Some(second)), NOT_AVAILABLE, &[&name]);
     let mut options = options();
     options.search_path(directory.path().join("sub")).search_path(directory.path());
