@@ -1,4 +1,4 @@
-//! What a question is measured against.
+//! Baselines: the earlier states that a question compares the disk with.
 
 use crate::error::{Error, ErrorKind};
 use crate::rct::RctId;
@@ -40,19 +40,23 @@ impl FromStr for SnapshotId {
 
     /// Fails with [`ErrorKind::WrongIdKind`] for an RCT id, else with [`ErrorKind::MalformedId`].
     fn from_str(text: &str) -> Result<Self, Error> {
-        let shown = text.escape_debug();
+        const EXPECTED: &str = "the GUID of a snapshot";
         if RctId::has_prefix(text) {
-            let message = format!("expected the GUID of a snapshot, found the RCT id {shown}");
+            let message = format!("expected {EXPECTED}, found the RCT id {}", text.escape_debug());
             return Err(Error::new(ErrorKind::WrongIdKind, message));
         }
-        Uuid::try_parse(text).map(SnapshotId).map_err(|_| {
-            let message = format!("expected the GUID of a snapshot, found \"{shown}\"");
-            Error::new(ErrorKind::MalformedId, message)
-        })
+        parse_guid(text, EXPECTED).map(SnapshotId)
     }
 }
 
-/// What a question is measured against: the method's `LimitId`, and more.
+fn parse_guid(text: &str, expected: &str) -> Result<Uuid, Error> {
+    Uuid::try_parse(text).map_err(|_| {
+        let message = format!("expected {expected}, found \"{}\"", text.escape_debug());
+        Error::new(ErrorKind::MalformedId, message)
+    })
+}
+
+/// The earlier state that a question compares the disk with: the method's `LimitId`, and more.
 ///
 /// The text form, read by [`str::parse`] and written by [`fmt::Display`], has no white space
 /// around it:
@@ -112,32 +116,17 @@ impl FromStr for Baseline {
 
     /// Fails with [`ErrorKind::MalformedId`].
     fn from_str(text: &str) -> Result<Self, Error> {
-        let malformed = |message: String| Error::new(ErrorKind::MalformedId, message);
-        if text == "*" {
-            return Ok(Baseline::Allocated);
-        }
-        if text == "parent" {
-            return Ok(Baseline::Parent);
-        }
-        if let Some(path) = text.strip_prefix("file:") {
-            return Ok(Baseline::File(path.into()));
-        }
-        if let Some(guid) = text.strip_prefix("dwg:") {
-            return Uuid::try_parse(guid).map(Baseline::DataWriteGuid).map_err(|_| {
-                malformed(format!(
-                    "expected a GUID after \"dwg:\", found \"{}\"",
-                    guid.escape_debug()
-                ))
-            });
-        }
-        if RctId::has_prefix(text) {
-            return text.parse().map(Baseline::Rct);
-        }
-        Uuid::try_parse(text).map(|id| Baseline::Snapshot(SnapshotId(id))).map_err(|_| {
-            malformed(format!(
-                "expected an RCT id (rctX:…), the GUID of a snapshot, file:PATH, dwg:GUID, parent or *, found \"{}\"",
-                text.escape_debug()
-            ))
+        const EXPECTED: &str =
+            "an RCT id (rctX:…), the GUID of a snapshot, file:PATH, dwg:GUID, parent or *";
+        Ok(match (text, text.split_once(':')) {
+            ("*", _) => Baseline::Allocated,
+            ("parent", _) => Baseline::Parent,
+            (_, Some(("file", path))) => Baseline::File(path.into()),
+            (_, Some(("dwg", guid))) => {
+                Baseline::DataWriteGuid(parse_guid(guid, "a GUID after \"dwg:\"")?)
+            }
+            _ if RctId::has_prefix(text) => Baseline::Rct(text.parse()?),
+            _ => Baseline::Snapshot(SnapshotId(parse_guid(text, EXPECTED)?)),
         })
     }
 }
