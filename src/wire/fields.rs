@@ -1,8 +1,7 @@
 //! The cursor through which every declared structure is parsed.
 
 use crate::error::{Error, ErrorKind, Result};
-use byteorder::{LittleEndian, ReadBytesExt};
-use std::io::{self, Read};
+use byteorder::{ByteOrder, LittleEndian};
 use uuid::Uuid;
 
 /// A cursor over the bytes of a structure. Each call takes the next field, so the order of the
@@ -49,19 +48,19 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn u8(&mut self, name: &'static str) -> Result<u8> {
-        self.take(name, |rest| rest.read_u8())
+        self.bytes(name).map(u8::from_le_bytes)
     }
 
     pub(crate) fn u16(&mut self, name: &'static str) -> Result<u16> {
-        self.take(name, |rest| rest.read_u16::<LittleEndian>())
+        self.slice(name, 2).map(LittleEndian::read_u16)
     }
 
     pub(crate) fn u32(&mut self, name: &'static str) -> Result<u32> {
-        self.take(name, |rest| rest.read_u32::<LittleEndian>())
+        self.slice(name, 4).map(LittleEndian::read_u32)
     }
 
     pub(crate) fn u64(&mut self, name: &'static str) -> Result<u64> {
-        self.take(name, |rest| rest.read_u64::<LittleEndian>())
+        self.slice(name, 8).map(LittleEndian::read_u64)
     }
 
     pub(crate) fn guid(&mut self, name: &'static str) -> Result<Uuid> {
@@ -69,36 +68,19 @@ impl<'a> Fields<'a> {
     }
 
     pub(crate) fn bytes<const N: usize>(&mut self, name: &'static str) -> Result<[u8; N]> {
-        self.take(name, |rest| {
-            let mut bytes = [0; N];
-            rest.read_exact(&mut bytes)?;
-            Ok(bytes)
-        })
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(self.slice(name, N)?);
+        Ok(bytes)
     }
 
     /// Takes `length` bytes without copying them.
     pub(crate) fn slice(&mut self, name: &'static str, length: usize) -> Result<&'a [u8]> {
-        self.take(name, |rest| {
-            let (taken, after) =
-                rest.split_at_checked(length).ok_or(io::ErrorKind::UnexpectedEof)?;
-            *rest = after;
-            Ok(taken)
-        })
-    }
-
-    fn take<T>(
-        &mut self,
-        name: &'static str,
-        read: impl FnOnce(&mut &'a [u8]) -> io::Result<T>,
-    ) -> Result<T> {
-        let (before, at) = (self.rest, self.position());
-        // The bytes are in memory, so the only possible failure is their end.
-        let value = read(&mut self.rest).map_err(|_| self.truncated(name, at))?;
+        let at = self.position();
+        let taken = self.rest.split_off(..length).ok_or_else(|| self.truncated(name, at))?;
         if let Some(records) = &mut self.records {
-            let bytes = &before[..before.len() - self.rest.len()];
-            records.push(FieldRecord { name, offset: self.offset + at as u64, bytes });
+            records.push(FieldRecord { name, offset: self.offset + at as u64, bytes: taken });
         }
-        Ok(value)
+        Ok(taken)
     }
 
     fn truncated(&self, name: &str, at: usize) -> Error {
