@@ -1,4 +1,4 @@
-//! What is known about an undocumented format, and with what confidence.
+//! Facts about an undocumented format, with the confidence in each.
 
 /// The confidence in a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -6,7 +6,7 @@
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Confidence {
-    /// VisitedPages in a file that Windows wrote.
+    /// Verified in a file that Windows wrote.
     Verified,
     /// Read in a published analysis of the Windows driver.
     Published,

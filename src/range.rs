@@ -18,9 +18,7 @@ impl ByteRange {
     pub fn end(self) -> u64 {
         self.offset.saturating_add(self.length)
     }
-}
 
-impl ByteRange {
     /// Returns the range in parts of at most `length` bytes, for buffers. A length of 0 counts
     /// as 1.
     pub fn chunks(self, length: usize) -> impl Iterator<Item = ByteRange> {

@@ -66,22 +66,11 @@ impl TryFrom<u32> for ReturnValue {
     /// Returns the value with this number, or the number if the method has no such value.
     fn try_from(code: u32) -> Result<Self, u32> {
         use ReturnValue::*;
-        let all = [
-            Completed,
-            JobStarted,
-            Failed,
-            AccessDenied,
-            NotSupported,
-            StatusUnknown,
-            Timeout,
-            InvalidParameter,
-            InUse,
-            InvalidState,
-            IncorrectDataType,
-            NotAvailable,
-            OutOfMemory,
-            FileNotFound,
+        let all: [&[Self]; 3] = [
+            &[Completed, JobStarted, Failed, AccessDenied, NotSupported],
+            &[StatusUnknown, Timeout, InvalidParameter, InUse, InvalidState],
+            &[IncorrectDataType, NotAvailable, OutOfMemory, FileNotFound],
         ];
-        all.into_iter().find(|value| value.code() == code).ok_or(code)
+        all.into_iter().flatten().copied().find(|value| value.code() == code).ok_or(code)
     }
 }

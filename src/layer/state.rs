@@ -18,28 +18,23 @@ pub(crate) enum LayerState {
 pub(crate) struct StateSet(u8);
 
 impl StateSet {
-    /// Every state except absent.
-    pub(crate) const HELD: Self =
-        Self::of(&[LayerState::Zero, LayerState::Undefined, LayerState::Data]);
-
     /// The states that do not certainly read as zeros.
-    pub(crate) const ALLOCATED: Self = Self::of(&[LayerState::Undefined, LayerState::Data]);
+    pub(crate) const ALLOCATED: Self = StateSet(bit(LayerState::Undefined) | bit(LayerState::Data));
 
     /// The states without bytes of their own that hide the layer below.
-    pub(crate) const WITHOUT_DATA: Self = Self::of(&[LayerState::Zero, LayerState::Undefined]);
+    pub(crate) const WITHOUT_DATA: Self =
+        StateSet(bit(LayerState::Zero) | bit(LayerState::Undefined));
 
-    const fn of(states: &[LayerState]) -> Self {
-        let (mut bits, mut i) = (0, 0);
-        while i < states.len() {
-            bits |= 1 << states[i] as u8;
-            i += 1;
-        }
-        StateSet(bits)
-    }
+    /// Every state except absent.
+    pub(crate) const HELD: Self = StateSet(Self::ALLOCATED.0 | Self::WITHOUT_DATA.0);
 
     pub(crate) const fn contains(self, state: LayerState) -> bool {
-        self.0 >> state as u8 & 1 == 1
+        self.0 & bit(state) != 0
     }
+}
+
+const fn bit(state: LayerState) -> u8 {
+    1 << state as u8
 }
 
 #[cfg(test)]
