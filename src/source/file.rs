@@ -1,16 +1,22 @@
 //! Files of this machine, read by position.
 
-use super::regular::RegularFile;
-use super::{MapSource, Source, Storage, Version};
+use super::{MapSource, Source, Storage, Version, os, regular};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A file that is read by position. It has no cursor, and a file that shrinks causes an error.
 #[derive(Debug)]
-pub struct FileSource(RegularFile);
+pub struct FileSource {
+    pub(super) file: File,
+    /// The absolute path that the file was opened with; None if the caller opened it.
+    path: Option<PathBuf>,
+    /// The number of times that the path led to another file.
+    misses: AtomicU64,
+}
 
 impl FileSource {
     /// Opens a regular file for reading, if no other program writes to it.
@@ -27,39 +33,50 @@ impl FileSource {
     /// `flock`, a write lock on any byte, or (on Linux) the locks that QEMU holds on an image that
     /// it writes to; or if the file changes while it is opened.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        RegularFile::open(path.as_ref()).map(FileSource)
+        let file = regular::open(path.as_ref())?;
+        Ok(FileSource { path: Some(std::path::absolute(path)?), ..Self::from_file(file) })
     }
 
     /// Wraps an open file. It is not checked for locks or recent writes, and its version does not
     /// depend on any path.
     #[must_use]
     pub fn from_file(file: File) -> Self {
-        FileSource(RegularFile::from_file(file))
+        FileSource { file, path: None, misses: AtomicU64::new(0) }
     }
 }
 
 impl Source for FileSource {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.file.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
+    /// Returns the open file's metadata, and whether its path still leads to it: a rename over an
+    /// open file changes nothing in the metadata of the open file.
     fn version(&self) -> io::Result<Version> {
-        self.0.version()
+        let own = self.file.metadata()?;
+        let mut version = os::state(&own);
+        let leads_here = |path: &PathBuf| path.metadata().is_ok_and(|m| os::is_same_file(&m, &own));
+        if !self.path.as_ref().is_none_or(leads_here) {
+            // Equal to no other version: the path may have been lost before the first one.
+            let miss = self.misses.fetch_add(1, Ordering::Relaxed);
+            version.extend(miss.to_le_bytes());
+        }
+        Ok(Version(version))
     }
 
     fn as_file(&self) -> Option<&File> {
-        Some(&self.0.file)
+        Some(&self.file)
     }
 
     #[cfg(unix)]
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::read_exact_at(&self.0.file, buffer, offset)
+        std::os::unix::fs::FileExt::read_exact_at(&self.file, buffer, offset)
     }
 
     #[cfg(windows)]
     fn read_exact_at(&self, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
         while !buffer.is_empty() {
-            match std::os::windows::fs::FileExt::seek_read(&self.0.file, buffer, offset) {
+            match std::os::windows::fs::FileExt::seek_read(&self.file, buffer, offset) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
                     buffer = &mut buffer[count..];

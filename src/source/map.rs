@@ -1,7 +1,6 @@
 //! A file mapped into memory.
 
-use super::regular::RegularFile;
-use super::{SliceSource, Source, Version};
+use super::{FileSource, SliceSource, Source, Version};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -10,7 +9,7 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct MapSource {
     map: memmap2::Mmap,
-    file: RegularFile,
+    file: FileSource,
 }
 
 impl MapSource {
@@ -22,7 +21,7 @@ impl MapSource {
     /// process with SIGBUS, or an access violation) nor change it (bytes would change under a
     /// shared reference). Nothing prevents either on Unix.
     pub unsafe fn open(path: impl AsRef<Path>) -> io::Result<Self> {
-        let file = RegularFile::open(path.as_ref())?;
+        let file = FileSource::open(path)?;
         // SAFETY: the caller promises that the file stays as it is.
         let map = unsafe { memmap2::Mmap::map(&file.file) }?;
         Ok(MapSource { map, file })
@@ -43,6 +42,6 @@ impl Source for MapSource {
     }
 
     fn as_file(&self) -> Option<&File> {
-        Some(&self.file.file)
+        self.file.as_file()
     }
 }

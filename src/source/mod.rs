@@ -1,4 +1,4 @@
-//! Read-only bytes at an offset.
+//! The bytes of files: on this machine, in memory, or in a storage of your own.
 //!
 //! [`Source`] is one file's bytes; [`Storage`] opens sources by path and finds their
 //! neighbors. To read disks from somewhere other than files, such as an object store or an archive,
@@ -38,7 +38,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Read-only bytes at an offset. Any number of threads may read at once.
+/// The bytes of one file, read by offset. Any number of threads may read at once.
 pub trait Source: Send + Sync {
     /// Returns the current length in bytes.
     fn size(&self) -> io::Result<u64>;
@@ -84,7 +84,7 @@ impl<T: Source + ?Sized> Source for Arc<T> {
     }
 }
 
-/// Opens sources by path. The crate looks up parents, tracking tables and set members
+/// Opens files by path. The crate looks up parents, tracking tables and set members
 /// through it, and opens nothing else.
 ///
 /// Paths are what the caller gave, and what [`Path::join`] and [`Path::parent`] make of them

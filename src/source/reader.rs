@@ -109,8 +109,7 @@ impl Reader {
     /// not written to, and its path still leads to it.
     pub(crate) fn has_same_version(&self) -> Result<bool> {
         let now = self.source.version();
-        let now = now.map_err(|e| self.name(Error::io("its version cannot be read", e)))?;
-        Ok(now == self.version)
+        Ok(now.map_err(|e| self.name(Error::io("its version cannot be read", e)))? == self.version)
     }
 
     /// Adds the updates of a replayed log to the overlay: all later reads include them.
@@ -165,9 +164,12 @@ impl Reader {
             match entry {
                 OverlayEntry::Zeros => target.fill(0),
                 OverlayEntry::Page { sector, leading, trailing } => {
-                    let page = self.replayed_page(sector, leading, trailing, what)?;
-                    let at = to_usize(cut.start - from);
-                    target.copy_from_slice(&page[at..at + target.len()]);
+                    let mut page = [0; PAGE];
+                    self.read_stored(&mut page, sector, what)?;
+                    // The sector has its own signature and sequence words in place of these bytes.
+                    page[..8].copy_from_slice(&leading);
+                    page[PAGE - 4..].copy_from_slice(&trailing);
+                    target.copy_from_slice(&page[to_usize(cut.start - from)..][..target.len()]);
                 }
             }
         }
@@ -197,20 +199,5 @@ impl Reader {
             let what = format!("{what} ({count} bytes at offset {offset:#x}) cannot be read");
             self.name(Error::io(&what, e))
         })
-    }
-
-    fn replayed_page(
-        &self,
-        sector: u64,
-        leading: [u8; 8],
-        trailing: [u8; 4],
-        what: &str,
-    ) -> Result<[u8; PAGE]> {
-        let mut page = [0; PAGE];
-        self.read_stored(&mut page, sector, what)?;
-        // The log stores the bytes that the sector's own signature and sequence words displaced.
-        page[..8].copy_from_slice(&leading);
-        page[PAGE - 4..].copy_from_slice(&trailing);
-        Ok(page)
     }
 }

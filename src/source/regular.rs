@@ -1,11 +1,9 @@
-//! A regular file of this machine: opened if no other program is writing to it, and checked for
-//! changes after it was read.
+//! Opens a regular file of this machine if no other program is writing to it.
 
-use super::{Version, os};
+use super::os;
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -13,48 +11,19 @@ use std::time::{Duration, SystemTime};
 /// 6.13 a file's times come from a clock that is advanced 100 to 1000 times per second.
 const COARSE_TIME: Duration = Duration::from_millis(10);
 
-#[derive(Debug)]
-pub(super) struct RegularFile {
-    pub file: File,
-    /// The absolute path that the file was opened with; None if the caller opened it.
-    path: Option<PathBuf>,
-    /// The number of times that the path led to another file.
-    misses: AtomicU64,
-}
-
-impl RegularFile {
-    /// Opens regular files only. The type is checked before opening, since opening a device or a
-    /// pipe can already do harm, and again after, since the file may have been replaced in between.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        verify_regular(&path.metadata()?)?;
-        let mut options = OpenOptions::new();
-        options.read(true);
-        os::prepare(&mut options);
-        let file = options.open(path)?;
-        verify_regular(&file.metadata()?)?;
-        verify_no_flock(&file)?;
-        os::verify_no_write_lock(&file)?;
-        verify_settled(&file)?;
-        Ok(RegularFile { path: Some(std::path::absolute(path)?), ..Self::from_file(file) })
-    }
-
-    pub(super) fn from_file(file: File) -> Self {
-        RegularFile { file, path: None, misses: AtomicU64::new(0) }
-    }
-
-    /// Returns the open file's metadata, and whether its path still leads to it: a rename over an
-    /// open file changes nothing in the metadata of the open file.
-    pub(super) fn version(&self) -> io::Result<Version> {
-        let own = self.file.metadata()?;
-        let mut version = os::state(&own);
-        let leads_here = |path: &PathBuf| path.metadata().is_ok_and(|m| os::is_same_file(&m, &own));
-        if !self.path.as_ref().is_none_or(leads_here) {
-            // Equal to no other version: the path may have been lost before the first one.
-            let miss = self.misses.fetch_add(1, Ordering::Relaxed);
-            version.extend(miss.to_le_bytes());
-        }
-        Ok(Version(version))
-    }
+/// Opens regular files only. The type is checked before opening, since opening a device or a pipe
+/// can already do harm, and again after, since the file may have been replaced in between.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    verify_regular(&path.metadata()?)?;
+    let mut options = OpenOptions::new();
+    options.read(true);
+    os::prepare(&mut options);
+    let file = options.open(path)?;
+    verify_regular(&file.metadata()?)?;
+    verify_no_flock(&file)?;
+    os::verify_no_write_lock(&file)?;
+    verify_settled(&file)?;
+    Ok(file)
 }
 
 /// Creates the error for a file that another program uses.
