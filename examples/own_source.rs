@@ -1,88 +1,71 @@
-//! Reads disks that are not files through a custom `Storage` and `Source`.
+//! Reads disks through a `Storage` and a `Source` of your own: here, both count what is read.
 //!
-//! Two sample disks are kept as bytes in a map, and all reads go through it. The answer must be the
-//! same as that from the files. (For disks in memory, the crate already has `MemoryStorage`.)
+//! The bytes are in a [`MemoryStorage`], which also finds them by path. A storage of remote objects
+//! has the same methods, with a request in place of each call to the inner storage or source. The
+//! answer must be the same as that from the files.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::ffi::OsString;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use vhdx_rct::source::{Source, Storage, Version};
+use vhdx_rct::source::{MemoryStorage, SliceSource, Source, Storage, Version};
 use vhdx_rct::{Baseline, Disk, OpenOptions};
 
 const SAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata");
 
 /// Disks by path. The paths have no meaning to the operating system.
-#[derive(Default)]
-struct Disks {
-    contents: HashMap<PathBuf, Arc<[u8]>>,
+struct CountingStorage {
+    disks: MemoryStorage,
     bytes_read: Arc<AtomicU64>,
 }
 
-impl Storage for Disks {
+impl Storage for CountingStorage {
+    /// Opens a disk. After an error of kind `NotFound`, the crate searches elsewhere or continues
+    /// without the file.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {
-        // After NotFound, the crate searches elsewhere or continues without the file.
-        let bytes = self.contents.get(&without_dots(path)).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Arc::new(Object { bytes: bytes.clone(), bytes_read: self.bytes_read.clone() }))
+        let (disk, bytes_read) = (self.disks.open(path)?, self.bytes_read.clone());
+        Ok(Arc::new(CountingSource { disk, bytes_read }))
     }
 
     /// Returns one name for each disk, so that a cycle in a chain is detected. Directories too:
-    /// OpenOptions::confine_to compares them.
+    /// `OpenOptions::confine_to` compares them.
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-        let path = without_dots(path);
-        let known = self.contents.keys().any(|disk| disk.starts_with(&path));
-        known.then_some(path).ok_or(io::ErrorKind::NotFound.into())
+        self.disks.canonicalize(path)
     }
 
     /// Lets the crate find a parent whose name is written in another letter case.
     fn list(&self, directory: &Path) -> io::Result<Vec<OsString>> {
-        let directory = without_dots(directory);
-        let inside = self.contents.keys().filter(|path| path.parent() == Some(&directory));
-        Ok(inside.filter_map(|path| path.file_name()).map(OsString::from).collect())
+        self.disks.list(directory)
     }
 }
 
-/// Returns the path without `.` and `..`.
-fn without_dots(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => drop(plain.pop()),
-            other => plain.push(other),
-        }
-    }
-    plain
-}
-
-/// The bytes of one file, and the number of bytes read from all files.
-struct Object {
-    bytes: Arc<[u8]>,
+/// The bytes of one disk.
+struct CountingSource {
+    disk: Arc<dyn Source>,
+    /// The number of bytes read from all disks.
     bytes_read: Arc<AtomicU64>,
 }
 
-impl Source for Object {
+impl Source for CountingSource {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.bytes.len() as u64)
+        self.disk.size()
     }
 
+    /// Fills the whole buffer or fails. The offset may come from a damaged disk, so it may have any
+    /// value.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        // The offset may come from a damaged disk, so it may have any value.
-        let start = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
-        let rest = self.bytes.get(start..).ok_or(io::ErrorKind::UnexpectedEof)?;
-        buffer.copy_from_slice(rest.get(..buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        self.disk.read_exact_at(buffer, offset)?;
         self.bytes_read.fetch_add(buffer.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Returns a constant, because these bytes never change. An object store would return the
+    /// Returns a constant for bytes in memory, which never change. An object store would return the
     /// object's ETag: if it differs from the one at the opening, questions are refused.
     fn version(&self) -> io::Result<Version> {
-        Ok(Version::default())
+        self.disk.version()
     }
 }
 
@@ -94,15 +77,16 @@ fn main() {
 }
 
 fn compare() -> Result<(), Box<dyn Error>> {
-    let mut disks = Disks::default();
+    let (mut disks, mut total) = (MemoryStorage::new(), 0);
     for name in ["base.vhdx", "child.avhdx"] {
         let bytes = std::fs::read(Path::new(SAMPLES).join(name))?;
-        disks.contents.insert(Path::new("/disks").join(name), bytes.into());
+        total += bytes.len();
+        disks.insert(Path::new("/disks").join(name), Arc::new(SliceSource(bytes)));
     }
-    let total: usize = disks.contents.values().map(|bytes| bytes.len()).sum();
-    let bytes_read = disks.bytes_read.clone();
+    let bytes_read = Arc::new(AtomicU64::new(0));
+    let storage = CountingStorage { disks, bytes_read: bytes_read.clone() };
 
-    let disk = OpenOptions::new().storage(Arc::new(disks)).open("/disks/child.avhdx")?;
+    let disk = OpenOptions::new().storage(Arc::new(storage)).open("/disks/child.avhdx")?;
     // The crate finds the parent by the locator in the child, through the storage.
     let parent = match (disk.files().get(1), disk.missing_parent()) {
         (Some(parent), _) => parent.path().to_owned(),
