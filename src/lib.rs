@@ -92,6 +92,20 @@
 #![cfg_attr(not(test), warn(clippy::cast_possible_truncation))]
 #![warn(clippy::must_use_candidate, clippy::too_many_lines, clippy::undocumented_unsafe_blocks)]
 
+/// Implements `Debug` with some of a type's values.
+macro_rules! impl_debug {
+    ($type:ident, |$this:ident| $($name:ident: $value:expr),+) => {
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let $this = self;
+                let mut fields = f.debug_struct(stringify!($type));
+                $(fields.field(stringify!($name), &$value);)+
+                fields.finish_non_exhaustive()
+            }
+        }
+    };
+}
+
 mod baseline;
 mod chain;
 mod changes;
@@ -112,21 +126,19 @@ mod warning;
 mod wire;
 
 pub use baseline::{Baseline, NextBaseline, SnapshotId};
-pub use chain::{Extent, ExtentKind, MAX_CHAIN_FILES};
+pub use chain::{DiskFile, Extent, ExtentKind, FileIdentity, MAX_CHAIN_FILES, Tracking};
 pub use changes::{
     ChangeQuery, ChangedExtents, Changes, Job, JobHandle, JobState, VirtualDiskChanges,
     get_virtual_disk_changes,
 };
-pub use disk::{
-    CheckReport, Disk, DiskFile, DiskIdentity, DiskReader, FileIdentity, OpenOptions, Tracking,
-};
+pub use disk::{CheckReport, Disk, DiskIdentity, DiskReader, OpenOptions};
 pub use error::{Error, ErrorKind, Result, ReturnValue, Subject};
 pub use inspect::{Field, Inspection};
 pub use limits::CancelToken;
 pub use query::TableEvidence;
 pub use range::ByteRange;
 pub use rct::{KnownIds, RctId};
-/// The GUIDs of this crate's types.
+/// The GUID type of this crate's ids.
 pub use uuid::Uuid;
 pub use vhd_set::{Snapshot, SnapshotCatalog};
 pub use warning::Warning;

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Cancels an opening or a question from another thread.
@@ -40,27 +40,27 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn set_suspended(&self, suspended: bool) {
-        *self.suspended.lock().unwrap_or_else(PoisonError::into_inner) = suspended;
+        *self.suspended() = suspended;
         self.changed.notify_all();
     }
 
     pub(crate) fn is_suspended(&self) -> bool {
-        *self.suspended.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.suspended()
     }
 
     /// Blocks while the work is suspended, but not past its deadline.
     fn wait(&self, deadline: Option<Instant>) {
-        let mut suspended = self.suspended.lock().unwrap_or_else(PoisonError::into_inner);
-        while *suspended && deadline.is_none_or(|deadline| Instant::now() < deadline) {
-            suspended = match deadline {
-                None => self.changed.wait(suspended).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let remaining = deadline.saturating_duration_since(Instant::now());
-                    let waited = self.changed.wait_timeout(suspended, remaining);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+        let suspended = self.suspended();
+        match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+            None => drop(self.changed.wait_while(suspended, |suspended| *suspended)),
+            Some(rest) => {
+                drop(self.changed.wait_timeout_while(suspended, rest, |suspended| *suspended));
+            }
         }
+    }
+
+    fn suspended(&self) -> MutexGuard<'_, bool> {
+        self.suspended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,7 +96,7 @@ impl Limits {
 }
 
 /// The default memory budget shared by all questions of an opened disk: enough for a chain of 256
-/// files with full windows, with room to spare.
+/// files with full windows, and more.
 const DEFAULT_MEMORY: u64 = 256 << 20;
 
 /// A number of bytes shared by everything that a disk's questions keep in memory.
@@ -117,7 +117,12 @@ impl MemoryBudget {
         MemoryBudget { bytes, reserved: Arc::default() }
     }
 
-    /// Reserves `bytes` for `what`. Fails if the sum of all reservations would exceed the budget.
+    /// Returns a budget of the same size that nothing uses yet.
+    pub(crate) fn unused(&self) -> Self {
+        Self::new(self.bytes)
+    }
+
+    /// Fails if another `bytes` for `what` would exceed the budget.
     pub(crate) fn check(&self, bytes: u64, what: &str) -> Result<()> {
         let reserved = self.reserved.load(Ordering::Relaxed);
         if reserved.saturating_add(bytes) <= self.bytes {
@@ -155,13 +160,11 @@ impl MemoryReservation {
         let within =
             |reserved: u64| reserved.checked_add(more).filter(|&all| all <= self.budget.bytes);
         let reserved = &self.budget.reserved;
-        match reserved.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within) {
-            Ok(_) => {
-                self.bytes += more;
-                Ok(())
-            }
-            Err(reserved) => Err(self.budget.exceeded(more, reserved, what)),
-        }
+        reserved
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, within)
+            .map_err(|reserved| self.budget.exceeded(more, reserved, what))?;
+        self.bytes += more;
+        Ok(())
     }
 }
 

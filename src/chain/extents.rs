@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::layer::LayerState;
 use crate::limits::Limits;
 use crate::range::ByteRange;
-use crate::vhdx::{Coalescing, Vhdx};
+use crate::vhdx::Vhdx;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -59,10 +59,9 @@ pub(crate) struct ExtentIter {
 }
 
 impl ExtentIter {
-    pub(crate) fn new(chain: &Chain, limits: &Limits) -> Self {
-        let stack = chain.stack(Coalescing::Mapped, limits);
+    pub(crate) fn new(chain: &Chain, region: Range<u64>, limits: &Limits) -> Self {
         let files = chain.files().iter().map(|file| file.vhdx.clone()).collect();
-        ExtentIter { stack, files, region: 0..0, open: None }
+        ExtentIter { stack: chain.stack(limits), files, region, open: None }
     }
 
     /// Starts a region.
@@ -92,25 +91,19 @@ impl ExtentIter {
     fn find(&mut self) -> Result<Extent> {
         let Range { start, end } = self.region;
         let found = self.stack.extent(start, end)?;
-        let file = found.depth.min(self.stack.depth().saturating_sub(1));
-        let extent = |end, kind, host_offset| Extent {
-            range: ByteRange::from(start..end),
-            kind,
-            file,
-            host_offset,
-        };
-        Ok(match found.extent.state {
-            LayerState::Absent => extent(found.extent.end, ExtentKind::Hole, None),
-            LayerState::Zero | LayerState::Undefined => {
-                extent(found.extent.end, ExtentKind::Zero, None)
-            }
+        let file = found.depth.min(self.files.len() - 1);
+        let (mut end, mut host_offset) = (found.extent.end, None);
+        let kind = match found.extent.state {
+            LayerState::Absent => ExtentKind::Hole,
+            LayerState::Zero | LayerState::Undefined => ExtentKind::Zero,
             LayerState::Data => {
                 let offset = found.extent.file_offset;
-                let until = offset + (found.extent.end - start);
-                let (stored_end, stored) = self.files[file].stored_run(offset, until);
-                let host_offset = stored.then_some(offset);
-                extent(start + (stored_end - offset), ExtentKind::Data, host_offset)
+                let (run, stored) = self.files[file].stored_run(offset, offset + (end - start));
+                end = start + (run - offset);
+                host_offset = stored.then_some(offset);
+                ExtentKind::Data
             }
-        })
+        };
+        Ok(Extent { range: (start..end).into(), kind, file, host_offset })
     }
 }

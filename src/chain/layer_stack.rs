@@ -3,20 +3,15 @@
 use crate::error::Result;
 use crate::layer::{Layer, LayerExtent, LayerState};
 
-/// A layer with the size of its disk, in bytes.
-pub(crate) struct SizedLayer {
-    pub layer: Box<dyn Layer>,
-    pub size: u64,
-}
-
 /// Layers, leaf first.
 pub(crate) struct LayerStack {
     layers: Vec<LayerEntry>,
 }
 
-struct LayerEntry {
+/// A layer of a stack.
+pub(crate) struct LayerEntry {
     layer: Box<dyn Layer>,
-    /// The end of the layer's disk.
+    /// The size of the layer's disk in bytes.
     size: u64,
     /// The end of the zeros that the layer has past its own end, over a larger disk below: a disk
     /// that was shrunk and grown again does not expose its old content.
@@ -36,20 +31,13 @@ pub(crate) struct StackExtent {
 impl LayerStack {
     /// Stacks layers, leaf first; `below` is the size of the disk under the last one if it matters
     /// to the question, else 0.
-    pub(crate) fn new(layers: Vec<SizedLayer>, below: u64) -> Self {
+    pub(crate) fn new(mut layers: Vec<LayerEntry>, below: u64) -> Self {
         let mut zero_until = below;
-        let mut entries: Vec<LayerEntry> = Vec::with_capacity(layers.len());
-        for SizedLayer { layer, size } in layers.into_iter().rev() {
-            entries.push(LayerEntry { layer, size, zero_until, known: None });
-            zero_until = zero_until.max(size);
+        for entry in layers.iter_mut().rev() {
+            entry.zero_until = zero_until;
+            zero_until = zero_until.max(entry.size);
         }
-        entries.reverse();
-        LayerStack { layers: entries }
-    }
-
-    /// Returns the number of layers.
-    pub(crate) fn depth(&self) -> usize {
-        self.layers.len()
+        LayerStack { layers }
     }
 
     /// Returns the only layer that decides everything before `end`, if there is exactly one.
@@ -77,6 +65,10 @@ impl LayerStack {
 }
 
 impl LayerEntry {
+    pub(crate) fn new(layer: impl Layer + 'static, size: u64) -> Self {
+        LayerEntry { layer: Box::new(layer), size, zero_until: 0, known: None }
+    }
+
     fn extent(&mut self, at: u64, limit: u64) -> Result<LayerExtent> {
         if at >= self.size {
             let (end, state) = if at < self.zero_until {

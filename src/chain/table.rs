@@ -1,8 +1,8 @@
 //! The tracking table beside a file of a chain.
 
-use super::FileResolver;
+use super::opening::Opening;
+use super::{FileResolver, Tracking};
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::limits::Limits;
 use crate::rct::TrackingTable;
 use crate::source::Reader;
 use crate::vhdx::Vhdx;
@@ -15,55 +15,33 @@ use std::time::Duration;
 /// A disk may normally be modified up to this much later than its table.
 const MAX_LAG: Duration = Duration::from_secs(2);
 
-/// The state of the table beside a file.
-pub(crate) enum Table {
-    /// There is no table: the file is not tracked.
-    Off,
-    Usable(Arc<TrackingTable>),
-    /// There is a table, but it cannot be used.
-    Unusable(Error),
+/// Opens the table beside a file, whose canonical name may differ.
+///
+/// # Errors
+/// Only the limits of the opening.
+pub(super) fn open(opening: Opening<'_>, disk: &Vhdx, name: &Path) -> Result<Tracking> {
+    let Opening { resolver, limits } = opening;
+    let read = || -> Result<Tracking> {
+        let Some(path) = find(resolver, disk.path(), name)? else { return Ok(Tracking::Off) };
+        let file = Reader::open(&*resolver.storage, &path, Subject::TrackingTable, limits)?;
+        let table = TrackingTable::read(file, disk.virtual_size(), limits)?;
+        Ok(Tracking::Usable { newest: table.header().current, table: Arc::new(table) })
+    };
+    match read() {
+        Err(error) if !error.concerns_request() => Ok(Tracking::Unusable(error)),
+        result => result,
+    }
 }
 
-impl Table {
-    /// Opens the table beside a file, whose canonical name may differ.
-    ///
-    /// # Errors
-    /// Only the limits of the opening.
-    pub(crate) fn open(
-        resolver: &FileResolver,
-        disk: &Vhdx,
-        name: &Path,
-        limits: &Limits,
-    ) -> Result<Self> {
-        match Self::try_open(resolver, disk, name, limits) {
-            Ok(None) => Ok(Table::Off),
-            Ok(Some(table)) => Ok(Table::Usable(Arc::new(table))),
-            Err(error) if error.concerns_request() => Err(error),
-            Err(error) => Ok(Table::Unusable(error)),
-        }
-    }
-
-    fn try_open(
-        resolver: &FileResolver,
-        disk: &Vhdx,
-        name: &Path,
-        limits: &Limits,
-    ) -> Result<Option<TrackingTable>> {
-        let Some(path) = find(resolver, disk.path(), name)? else { return Ok(None) };
-        let file = Reader::open(&*resolver.storage, &path, Subject::TrackingTable, limits)?;
-        TrackingTable::read(file, disk.virtual_size(), limits).map(Some)
-    }
-
-    /// Returns warnings about the table, whether or not a question needs it.
-    pub(crate) fn warning(&self, disk: &Vhdx) -> Option<Warning> {
-        match self {
-            Table::Off => None,
-            Table::Unusable(error) => Some(Warning::new(
-                error.path().unwrap_or(disk.path()),
-                format!("the tracking table cannot be used: {}", error.message()),
-            )),
-            Table::Usable(table) => lag(table, disk),
-        }
+/// Returns a warning about the table, whether or not a question needs it.
+pub(super) fn warning(tracking: &Tracking, disk: &Vhdx) -> Option<Warning> {
+    match tracking {
+        Tracking::Off => None,
+        Tracking::Unusable(error) => Some(Warning::new(
+            error.path().unwrap_or(disk.path()),
+            format!("the tracking table cannot be used: {}", error.message()),
+        )),
+        Tracking::Usable { table, .. } => lag(table, disk),
     }
 }
 
@@ -85,12 +63,10 @@ fn lag(table: &TrackingTable, disk: &Vhdx) -> Option<Warning> {
 /// requested path or, if that is a link, beside the file. None if there is none; an error if its
 /// existence is unknown, because overlooking a table would shorten the answer.
 fn find(resolver: &FileResolver, path: &Path, name: &Path) -> Result<Option<PathBuf>> {
-    for disk in [path, name] {
-        if let Some(found) = find_beside(resolver, disk)? {
-            return Ok(Some(found));
-        }
+    match find_beside(resolver, path)? {
+        None => find_beside(resolver, name),
+        found => Ok(found),
     }
-    Ok(None)
 }
 
 fn find_beside(resolver: &FileResolver, disk: &Path) -> Result<Option<PathBuf>> {

@@ -1,10 +1,11 @@
-//! The method's out parameters.
+//! The collected answer: the method's out parameters.
 
 use crate::disk::DiskIdentity;
 use crate::range::ByteRange;
 use crate::warning::Warning;
 
-/// The method's out parameters.
+/// The answer to a question: the changed ranges, and the disk that they belong to. These are the
+/// method's out parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(into = "json::Answer", try_from = "json::Answer"))]

@@ -2,11 +2,11 @@
 
 use super::Changes;
 use super::query::region_in;
-use crate::chain::{Extent, ExtentIter};
+use crate::chain::{Chain, Extent, ExtentIter};
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::limits::Limits;
-use std::ops::RangeBounds;
+use std::ops::{Range, RangeBounds};
 
 /// The extents of a question's ranges, or of a region: each changed range is split into parts that
 /// have data and parts that read as zeros, with the place of data in its file.
@@ -21,11 +21,7 @@ pub struct ChangedExtents {
     done: bool,
 }
 
-impl std::fmt::Debug for ChangedExtents {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ChangedExtents").field("changes", &self.changes).finish_non_exhaustive()
-    }
-}
+impl_debug!(ChangedExtents, |extents| changes: extents.changes);
 
 impl Disk {
     /// Returns the content of a region as extents: data, zeros or nothing, from which file, and at
@@ -36,26 +32,24 @@ impl Disk {
     /// lie inside the disk; a missing parent. The iterator returns errors from reading the files,
     /// and then ends.
     pub fn extents(&self, region: impl RangeBounds<u64>) -> Result<ChangedExtents> {
-        ChangedExtents::of_region(self, region, self.limits())
+        let region = region_in(self.identity().virtual_size, &region)?;
+        ChangedExtents::new(self.chain(), None, region, &self.limits())
     }
 }
 
 impl ChangedExtents {
-    pub(super) fn new(changes: Changes, limits: &Limits) -> Result<Self> {
-        let chain = &changes.disk().inner().chain;
+    /// Splits the ranges or, without any, the region.
+    pub(super) fn new(
+        chain: &Chain,
+        changes: Option<Changes>,
+        region: Range<u64>,
+        limits: &Limits,
+    ) -> Result<Self> {
         chain.verify_complete()?;
-        let extents = ExtentIter::new(chain, limits);
-        Ok(ChangedExtents { changes: Some(changes), extents, processed: 0, done: false })
-    }
-
-    fn of_region(disk: &Disk, region: impl RangeBounds<u64>, limits: Limits) -> Result<Self> {
-        let region = region_in(disk.identity().virtual_size, &region)?;
-        let chain = &disk.inner().chain;
-        chain.verify_complete()?;
-        let mut extents = ExtentIter::new(chain, &limits);
         let processed = region.end - region.start;
-        extents.set_region(region);
-        Ok(ChangedExtents { changes: None, extents, processed, done: false })
+        let region = if changes.is_some() { 0..0 } else { region };
+        let extents = ExtentIter::new(chain, region, limits);
+        Ok(ChangedExtents { changes, extents, processed, done: false })
     }
 
     /// Returns the ranges that are split; None if the extents are those of a region.

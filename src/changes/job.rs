@@ -5,12 +5,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{CancelToken, Gate};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// The states of `CIM_ConcreteJob`, with the same numbers.
+/// The state of a job, with the numbers of `CIM_ConcreteJob`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
@@ -37,11 +36,6 @@ pub enum JobState {
 }
 
 impl JobState {
-    const ALL: [JobState; 9] = {
-        use JobState::*;
-        [New, Starting, Running, Suspended, ShuttingDown, Completed, Terminated, Killed, Exception]
-    };
-
     /// Returns whether the job is finished.
     #[must_use]
     pub fn is_final(self) -> bool {
@@ -67,11 +61,9 @@ impl JobState {
 /// # assert!(!changes.ranges.is_empty());
 /// # Ok::<(), vhdx_rct::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct Job {
     handle: JobHandle,
-    result: Receiver<Result<VirtualDiskChanges>>,
-    /// A result that was received but not returned yet.
-    received: Mutex<Option<Result<VirtualDiskChanges>>>,
 }
 
 /// A handle to watch and control a [`Job`] from any thread: clone it into the thread that shows the
@@ -83,49 +75,40 @@ pub struct JobHandle {
     gate: Arc<Gate>,
 }
 
+impl_debug!(JobHandle, |job| state: job.state(), percent_complete: job.percent_complete());
+
 /// The state that the worker publishes.
 struct Shared {
-    state: AtomicU8,
+    status: Mutex<Status>,
+    finished: Condvar,
     /// The region and how far it was scanned, once the question is prepared.
     progress: OnceLock<(Range<u64>, Arc<AtomicU64>)>,
     percent: AtomicU8,
 }
 
-impl std::fmt::Debug for Job {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Job").field("handle", &self.handle).finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for JobHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("JobHandle")
-            .field("state", &self.state())
-            .field("percent_complete", &self.percent_complete())
-            .finish_non_exhaustive()
-    }
+struct Status {
+    state: JobState,
+    /// The result of a job that is finished; None if its worker was lost.
+    result: Option<Result<VirtualDiskChanges>>,
 }
 
 impl Job {
     pub(super) fn start(mut query: ChangeQuery) -> Self {
         let (token, gate) = (CancelToken::default(), Arc::new(Gate::default()));
-        query.limits_mut().job = Some((token.clone(), gate.clone()));
+        query.limits.job = Some((token.clone(), gate.clone()));
         let shared = Arc::new(Shared {
-            state: AtomicU8::new(JobState::New as u8),
+            status: Mutex::new(Status { state: JobState::New, result: None }),
+            finished: Condvar::new(),
             progress: OnceLock::new(),
             percent: AtomicU8::new(0),
         });
-        let (sender, result) = sync_channel(1);
-        let worker = Worker { shared: shared.clone(), sender: sender.clone() };
-        if let Err(cause) =
-            thread::Builder::new().name("vhdx-rct".into()).spawn(move || worker.run(query))
-        {
-            shared.set(JobState::Exception);
-            // The channel has room for one message, and nothing else is sent.
-            let _ = sender.try_send(Err(Error::io("the job's thread cannot be started", cause)));
+        let worker = Worker(shared.clone());
+        let thread = thread::Builder::new().name("vhdx-rct".into());
+        if let Err(cause) = thread.spawn(move || worker.run(query)) {
+            let error = Error::io("the job's thread cannot be started", cause);
+            shared.set(JobState::Exception, Some(Err(error)));
         }
-        let handle = JobHandle { shared, token, gate };
-        Job { handle, result, received: Mutex::default() }
+        Job { handle: JobHandle { shared, token, gate } }
     }
 
     /// Returns a handle to watch and control the job, also from another thread.
@@ -137,15 +120,10 @@ impl Job {
     /// Waits at most `timeout` until the job has finished, and returns whether it has.
     #[must_use]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-        if received.is_none() {
-            *received = match self.result.recv_timeout(timeout) {
-                Ok(result) => Some(result),
-                Err(RecvTimeoutError::Disconnected) => Some(Err(worker_lost())),
-                Err(RecvTimeoutError::Timeout) => None,
-            };
-        }
-        received.is_some()
+        let shared = &*self.handle.shared;
+        let status = shared.finished.wait_timeout_while(shared.status(), timeout, Status::is_open);
+        let (status, _) = status.unwrap_or_else(PoisonError::into_inner);
+        status.state.is_final()
     }
 
     /// Waits for the result and returns it.
@@ -154,8 +132,10 @@ impl Job {
     /// Like [`ChangeQuery::collect`]; [`ErrorKind::Cancelled`]; [`ErrorKind::WorkerLost`] if the
     /// worker ended without a result.
     pub fn join(self) -> Result<VirtualDiskChanges> {
-        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner).take();
-        received.unwrap_or_else(|| self.result.recv().unwrap_or_else(|_| Err(worker_lost())))
+        let shared = &*self.handle.shared;
+        let status = shared.finished.wait_while(shared.status(), Status::is_open);
+        let result = status.unwrap_or_else(PoisonError::into_inner).result.take();
+        result.unwrap_or_else(|| Err(worker_lost()))
     }
 }
 
@@ -215,40 +195,46 @@ fn worker_lost() -> Error {
     Error::new(ErrorKind::WorkerLost, message)
 }
 
+impl Status {
+    fn is_open(&mut self) -> bool {
+        !self.state.is_final()
+    }
+}
+
 impl Shared {
-    fn set(&self, state: JobState) {
-        self.state.store(state as u8, Ordering::Release);
+    fn status(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> JobState {
-        let number = self.state.load(Ordering::Acquire);
-        JobState::ALL.into_iter().find(|&state| state as u8 == number).unwrap_or(JobState::Killed)
+        self.status().state
+    }
+
+    fn set(&self, state: JobState, result: Option<Result<VirtualDiskChanges>>) {
+        *self.status() = Status { state, result };
+        self.finished.notify_all();
     }
 }
 
-struct Worker {
-    shared: Arc<Shared>,
-    sender: SyncSender<Result<VirtualDiskChanges>>,
-}
+struct Worker(Arc<Shared>);
 
 impl Worker {
     fn run(self, query: ChangeQuery) {
-        self.shared.set(JobState::Starting);
+        self.0.set(JobState::Starting, None);
         let result = self.answer(query);
-        self.shared.set(match &result {
+        let state = match &result {
             Ok(_) => JobState::Completed,
             Err(error) if error.kind() == ErrorKind::Cancelled => JobState::Terminated,
             Err(_) => JobState::Exception,
-        });
-        // If the job was dropped, the result is not needed.
-        let _ = self.sender.send(result);
+        };
+        self.0.set(state, Some(result));
     }
 
     fn answer(&self, query: ChangeQuery) -> Result<VirtualDiskChanges> {
         let changes = query.ranges()?;
         // The cell is empty: a job has one worker.
-        let _ = self.shared.progress.set((changes.region(), changes.position()));
-        self.shared.set(JobState::Running);
+        let _ = self.0.progress.set((changes.region(), changes.position()));
+        self.0.set(JobState::Running, None);
         changes.collect_all()
     }
 }
@@ -256,8 +242,8 @@ impl Worker {
 impl Drop for Worker {
     /// Marks the job as killed if it has no result, for example because a caller's source panicked.
     fn drop(&mut self) {
-        if !self.shared.state().is_final() {
-            self.shared.set(JobState::Killed);
+        if self.0.status().is_open() {
+            self.0.set(JobState::Killed, None);
         }
     }
 }

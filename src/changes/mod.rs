@@ -3,6 +3,7 @@
 mod answer;
 mod extents;
 mod job;
+mod next_baselines;
 mod query;
 mod ranges;
 

@@ -28,11 +28,11 @@ use std::time::Instant;
 #[derive(Debug, Clone)]
 #[must_use = "a question is asked by `ranges`, `extents`, `collect` or `start`"]
 pub struct ChangeQuery {
-    disk: Disk,
-    since: Baseline,
+    pub(super) disk: Disk,
+    pub(super) since: Baseline,
     region: (Bound<u64>, Bound<u64>),
     max_ranges: Option<usize>,
-    limits: Limits,
+    pub(super) limits: Limits,
 }
 
 impl Disk {
@@ -103,7 +103,7 @@ impl ChangeQuery {
         }
         let region = region_in(self.disk.identity().virtual_size, &self.region)?;
         self.limits.check()?;
-        Changes::new(self.disk, &self.since, region, max_ranges, self.limits)
+        Changes::new(self, region, max_ranges)
     }
 
     /// Runs the question, and splits each changed range into parts that have data and parts that
@@ -112,8 +112,10 @@ impl ChangeQuery {
     /// # Errors
     /// Like [`ranges`](Self::ranges), and a missing parent.
     pub fn extents(self) -> Result<ChangedExtents> {
-        let limits = self.limits.clone();
-        ChangedExtents::new(self.ranges()?, &limits)
+        let (disk, limits) = (self.disk.clone(), self.limits.clone());
+        let changes = self.ranges()?;
+        let region = changes.region();
+        ChangedExtents::new(disk.chain(), Some(changes), region, &limits)
     }
 
     /// Runs the question, and collects the answer.
@@ -130,31 +132,25 @@ impl ChangeQuery {
     pub fn start(self) -> Job {
         Job::start(self)
     }
-
-    pub(super) fn limits_mut(&mut self) -> &mut Limits {
-        &mut self.limits
-    }
 }
 
 /// Returns a region of a disk of this size.
 pub(super) fn region_in(size: u64, region: &impl RangeBounds<u64>) -> Result<Range<u64>> {
     let start = match region.start_bound() {
-        Bound::Included(first) => Some(*first),
-        Bound::Excluded(before) => before.checked_add(1),
-        Bound::Unbounded => Some(0),
+        Bound::Included(first) => *first,
+        Bound::Excluded(before) => before.saturating_add(1),
+        Bound::Unbounded => 0,
     };
     let end = match region.end_bound() {
-        Bound::Included(last) => last.checked_add(1).unwrap_or(u64::MAX),
+        Bound::Included(last) => last.saturating_add(1),
         Bound::Excluded(end) => *end,
         Bound::Unbounded => size,
     };
     let problem = match start {
-        Some(start) if start <= end && end <= size => return Ok(start..end),
-        Some(start) if start <= size && start > end => {
-            format!("begins at byte {start}, after its end at byte {end}")
-        }
-        Some(start) if start <= size => format!("begins at byte {start} and ends at byte {end}"),
-        start => format!("begins at byte {}", start.unwrap_or(u64::MAX)),
+        _ if start <= end && end <= size => return Ok(start..end),
+        _ if start > size => format!("begins at byte {start}"),
+        _ if start > end => format!("begins at byte {start}, after its end at byte {end}"),
+        _ => format!("begins at byte {start} and ends at byte {end}"),
     };
     let message = format!("the region {problem}, but the disk ends at byte {size}");
     Err(Error::new(ErrorKind::InvalidParameter, message))

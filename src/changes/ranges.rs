@@ -1,11 +1,11 @@
 //! The answer as an iterator of ranges.
 
-use super::answer::VirtualDiskChanges;
-use crate::baseline::Baseline;
+use super::{ChangeQuery, VirtualDiskChanges};
+use crate::chain::LayerStack;
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::query::{Plan, RangeScanner};
+use crate::query::RangeScanner;
 use crate::range::ByteRange;
 use crate::rct::TrackingTable;
 use crate::warning::Warning;
@@ -41,35 +41,23 @@ pub struct Changes {
     done: bool,
 }
 
-impl std::fmt::Debug for Changes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Changes")
-            .field("disk", &self.disk)
-            .field("region", &self.region)
-            .field("processed_byte_length", &self.processed_byte_length())
-            .finish_non_exhaustive()
-    }
-}
+impl_debug!(Changes, |changes|
+    disk: changes.disk,
+    region: changes.region,
+    processed_byte_length: changes.processed_byte_length());
 
 impl Changes {
-    pub(super) fn new(
-        disk: Disk,
-        since: &Baseline,
-        region: Range<u64>,
-        max_ranges: usize,
-        limits: Limits,
-    ) -> Result<Self> {
-        let reference = disk.reference(since, &limits)?;
-        let mut plan = Plan::new(&disk.tracking_tables(), &reference, &limits)?;
-        let mut warnings = std::mem::take(&mut plan.warnings);
-        warnings.extend(disk.warnings().iter().cloned());
+    pub(super) fn new(query: ChangeQuery, region: Range<u64>, max_ranges: usize) -> Result<Self> {
+        let ChangeQuery { disk, since, limits, .. } = query;
+        let plan = disk.plan(&since, &limits)?;
+        let stack = LayerStack::new(plan.layers, plan.below);
         Ok(Changes {
             granularity: plan.granularity,
-            tables: std::mem::take(&mut plan.tables),
-            scanner: plan.scan(region.clone()),
+            tables: plan.tables,
+            scanner: RangeScanner::new(stack, plan.reported, region.clone()),
+            warnings: [&plan.warnings, disk.warnings()].concat(),
             disk,
             limits,
-            warnings,
             position: Arc::new(AtomicU64::new(region.start)),
             region,
             found: Vec::new(),

@@ -1,6 +1,7 @@
 //! The whole-disk check.
 
 use super::Disk;
+use crate::chain::{DiskFile, Tracking};
 use crate::error::Result;
 use crate::query::TableEvidence;
 use crate::range::ByteRange;
@@ -45,7 +46,7 @@ impl Disk {
     pub fn check(&self) -> Result<CheckReport> {
         let limits = self.limits();
         let mut report = CheckReport::default();
-        for (depth, file) in self.inner().chain.files().iter().enumerate() {
+        for (depth, file) in self.files().iter().enumerate() {
             let found = file.vhdx.check(&limits)?;
             let place = match depth {
                 0 => String::new(),
@@ -57,10 +58,10 @@ impl Disk {
             report.bat_entries += found.entries;
             report.payload_blocks += found.payload_blocks;
             report.bitmap_blocks += found.bitmap_blocks;
-            match &file.table {
-                crate::chain::Table::Off => {}
-                crate::chain::Table::Unusable(error) => report.add(error.to_string()),
-                crate::chain::Table::Usable(table) => match table.check_within(&limits) {
+            match file.tracking() {
+                Tracking::Off => {}
+                Tracking::Unusable(error) => report.add(error.to_string()),
+                Tracking::Usable { table, .. } => match table.check_within(&limits) {
                     Ok(()) => report.tracking_tables += 1,
                     Err(error) if error.concerns_request() => return Err(error),
                     Err(error) => report.add(error.to_string()),
@@ -99,9 +100,7 @@ impl Disk {
     /// A BAT entry that contradicts the format or the file. `file` is an index into
     /// [`files`](Self::files); an index past its end gives no parts.
     pub fn metadata_parts(&self, file: usize) -> Result<Vec<ByteRange>> {
-        match self.inner().chain.files().get(file) {
-            Some(file) => file.vhdx.metadata_parts(&self.limits()),
-            None => Ok(Vec::new()),
-        }
+        let parts = |file: &DiskFile| file.vhdx.metadata_parts(&self.limits());
+        self.files().get(file).map_or(Ok(Vec::new()), parts)
     }
 }

@@ -1,23 +1,20 @@
 //! A virtual disk, opened once: its files, the questions about it, and its content.
 
 mod check;
-mod file;
 mod identity;
-mod next_baselines;
 mod options;
 mod reader;
 
 pub use check::CheckReport;
-pub use file::{DiskFile, FileIdentity, Tracking};
 pub use identity::DiskIdentity;
 pub use options::OpenOptions;
 pub use reader::DiskReader;
 
 use crate::baseline::{Baseline, SnapshotId};
-use crate::chain::{Chain, FileResolver, LayerStack};
-use crate::error::{Error, ErrorKind, Result};
+use crate::chain::{Chain, DiskFile, FileResolver, LayerStack};
+use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::limits::{Limits, MemoryBudget};
-use crate::query::{CheckedTables, Reference, TableEvidence, Tables};
+use crate::query::{Plan, Reference, TableEvidence, Tables};
 use crate::rct::{KnownIds, RctId};
 use crate::vhd_set::{Snapshot, SnapshotResolver, Snapshots, VhdSet};
 use crate::warning::Warning;
@@ -51,32 +48,25 @@ use std::sync::{Arc, Mutex};
 #[derive(Clone)]
 pub struct Disk(Arc<Inner>);
 
-pub(crate) struct Inner {
-    pub resolver: FileResolver,
-    pub set: Option<OpenSet>,
-    pub chain: Chain,
-    pub target: Option<SnapshotId>,
-    pub memory: MemoryBudget,
-    files: Vec<DiskFile>,
+struct Inner {
+    resolver: FileResolver,
+    set: Option<OpenSet>,
+    tables: Tables,
+    target: Option<SnapshotId>,
+    memory: MemoryBudget,
     snapshots: Vec<Snapshot>,
     warnings: Vec<Warning>,
-    checked_tables: CheckedTables,
     /// Cursors that no thread uses at the moment; their windows hold the data that was read last.
     cursors: Mutex<Vec<LayerStack>>,
 }
 
 /// A VHD Set through which a disk was opened.
-pub(crate) struct OpenSet {
-    pub file: VhdSet,
-    pub snapshots: Snapshots,
+struct OpenSet {
+    file: VhdSet,
+    snapshots: Snapshots,
 }
 
-impl std::fmt::Debug for Disk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let paths: Vec<_> = self.files().iter().map(DiskFile::path).collect();
-        f.debug_struct("Disk").field("identity", &self.identity()).field("files", &paths).finish()
-    }
-}
+impl_debug!(Disk, |disk| identity: disk.identity(), files: disk.files());
 
 impl Disk {
     /// Opens a `.vhdx`, `.avhdx` or `.vhds` file of this machine with the default
@@ -88,14 +78,14 @@ impl Disk {
         OpenOptions::new().open(path)
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.0
+    pub(crate) fn chain(&self) -> &Chain {
+        &self.0.tables.chain
     }
 
     /// Returns the identity of the disk.
     #[must_use]
     pub fn identity(&self) -> DiskIdentity {
-        let metadata = self.0.chain.leaf().metadata();
+        let metadata = self.chain().leaf().metadata();
         DiskIdentity {
             virtual_disk_id: metadata.disk_id,
             virtual_size: metadata.virtual_size,
@@ -106,13 +96,13 @@ impl Disk {
     /// Returns the open files, leaf first.
     #[must_use]
     pub fn files(&self) -> &[DiskFile] {
-        &self.0.files
+        self.chain().files()
     }
 
     /// Returns why the chain ends before its root, if it does.
     #[must_use]
     pub fn missing_parent(&self) -> Option<&Error> {
-        self.0.chain.missing_parent()
+        self.chain().missing_parent()
     }
 
     /// Returns warnings about the files; answers are complete nevertheless.
@@ -133,19 +123,6 @@ impl Disk {
         &self.0.snapshots
     }
 
-    fn tables(&self) -> Tables<'_> {
-        Tables {
-            chain: &self.0.chain,
-            allow_unclean: self.0.resolver.allow_unclean,
-            checked: &self.0.checked_tables,
-        }
-    }
-
-    /// Returns which tables can be used.
-    pub(crate) fn tracking_tables(&self) -> Tables<'_> {
-        self.tables()
-    }
-
     /// Returns every RCT id that the disk can answer for, newest first, each once.
     ///
     /// The ids of parents are included. Other children of those parents resolve them too, so such
@@ -153,34 +130,49 @@ impl Disk {
     /// the next backup, take it from [`next_baselines`](Self::next_baselines).
     #[must_use]
     pub fn known_ids(&self) -> Vec<KnownIds> {
-        if self.missing_parent().is_some() { Vec::new() } else { self.tables().known_ids() }
+        if self.missing_parent().is_some() { Vec::new() } else { self.0.tables.known_ids() }
     }
 
     /// Returns the newest id of the leaf's own table. None if the leaf is not tracked, if its table
     /// cannot be used or may be out of date, or if the table of its parent is missing.
     #[must_use]
     pub fn newest_id(&self) -> Option<RctId> {
-        if self.missing_parent().is_some() { None } else { self.tables().newest_id() }
+        if self.missing_parent().is_some() { None } else { self.0.tables.newest_id() }
+    }
+
+    /// Selects what answers a question since a baseline.
+    pub(crate) fn plan(&self, since: &Baseline, limits: &Limits) -> Result<Plan> {
+        Plan::new(&self.0.tables, &self.reference(since, limits)?, limits)
     }
 
     /// Resolves a baseline for this disk's chain.
-    pub(crate) fn reference(&self, since: &Baseline, limits: &Limits) -> Result<Reference> {
-        let (chain, resolver) = (&self.0.chain, &self.0.resolver);
+    fn reference(&self, since: &Baseline, limits: &Limits) -> Result<Reference> {
+        let (chain, resolver) = (self.chain(), &self.0.resolver);
         Ok(match since {
             Baseline::Allocated => Reference::Allocated,
             Baseline::Parent => Reference::Parent,
             Baseline::Rct(id) => Reference::Rct(*id),
             Baseline::File(path) => match chain.position(resolver, path) {
                 Some(depth) => Reference::File(depth),
-                None => return Err(self.not_in_chain(path)),
+                None => {
+                    chain.verify_complete()?;
+                    let found = match resolver.canonical(path) {
+                        Ok(_) => "which is not one of them",
+                        Err(_) => "which cannot be found",
+                    };
+                    return Err(self.not_in_chain("a file", format!("{}, {found}", path.display())));
+                }
             },
             Baseline::DataWriteGuid(guid) => {
                 // If two files share a GUID, the deepest one is used, so all files must be open.
                 chain.verify_complete()?;
-                let has_guid =
-                    |file: &crate::chain::ChainFile| file.vhdx.header().data_write_guid == *guid;
-                let depth = chain.files().iter().rposition(has_guid);
-                Reference::File(depth.ok_or_else(|| self.no_such_guid(since))?)
+                let has_guid = |file: &DiskFile| file.identity().data_write_guid == *guid;
+                let depth = chain.files().iter().rposition(has_guid).ok_or_else(|| {
+                    let found = format!("{since}; `vhdx-rct info` lists those that they have");
+                    let error = self.not_in_chain("the DataWriteGuid of a file", found);
+                    error.in_file(Subject::Disk, chain.leaf().path())
+                })?;
+                Reference::File(depth)
             }
             Baseline::Snapshot(id) => {
                 let Some(set) = &self.0.set else {
@@ -199,35 +191,14 @@ impl Disk {
         })
     }
 
-    fn not_in_chain(&self, path: &Path) -> Error {
-        if let Some(error) = self.missing_parent() {
-            return error.clone();
-        }
-        let found = match self.0.resolver.canonical(path) {
-            Ok(_) => "which is not one of them",
-            Err(_) => "which cannot be found",
-        };
-        let message = format!(
-            "expected a file of the disk's chain ({}) as baseline, found {}, {found}",
-            self.file_names(),
-            path.display()
-        );
-        Error::new(ErrorKind::InvalidParameter, message)
-    }
-
-    fn no_such_guid(&self, since: &Baseline) -> Error {
-        let message = format!(
-            "expected the DataWriteGuid of a file of the disk's chain ({}) as baseline, found {since}; `vhdx-rct \
-             info` lists those that they have",
-            self.file_names()
-        );
-        self.0.chain.leaf().error(ErrorKind::InvalidParameter, message)
-    }
-
-    fn file_names(&self) -> String {
+    fn not_in_chain(&self, expected: &str, found: String) -> Error {
         let names: Vec<_> =
             self.files().iter().map(|file| file.path().display().to_string()).collect();
-        names.join(", ")
+        let message = format!(
+            "expected {expected} of the disk's chain ({}) as baseline, found {found}",
+            names.join(", ")
+        );
+        Error::new(ErrorKind::InvalidParameter, message)
     }
 
     /// Compares each tracking table with the blocks of its own file, leaf first. None for a file
@@ -240,8 +211,10 @@ impl Disk {
     /// # Errors
     /// Errors from reading the files.
     pub fn check_tables(&self) -> Result<Vec<Option<TableEvidence>>> {
-        let (tables, limits) = (self.tables(), self.limits());
-        (0..self.files().len()).map(|depth| tables.evidence(depth, &limits)).collect()
+        let (tables, limits) = (&self.0.tables, self.limits());
+        let evidence =
+            |depth| Ok(tables.checked(depth, &limits)?.map(|checked| checked.evidence.clone()));
+        (0..self.files().len()).map(evidence).collect()
     }
 
     /// Fails if a file of the disk was written to, or replaced under its name, since it was opened:
@@ -256,7 +229,7 @@ impl Disk {
 
     /// Runs [`verify_unchanged`](Self::verify_unchanged) under a question's own limits.
     pub(crate) fn verify_files(&self, limits: &Limits) -> Result<()> {
-        let mut files = self.0.chain.files().iter();
+        let mut files = self.files().iter();
         files.try_for_each(|file| file.vhdx.verify_unchanged(limits))?;
         self.0.set.as_ref().map_or(Ok(()), |set| set.file.verify_unchanged(limits))
     }

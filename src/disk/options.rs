@@ -1,10 +1,11 @@
 //! The options for opening a disk.
 
-use super::{Disk, DiskFile, Inner, OpenSet};
+use super::{Disk, Inner, OpenSet};
 use crate::baseline::SnapshotId;
 use crate::chain::{Chain, FileResolver};
 use crate::error::{ErrorKind, Result, Subject};
 use crate::limits::{CancelToken, Limits, MemoryBudget};
+use crate::query::Tables;
 use crate::source::{LocalStorage, Reader, Storage};
 use crate::vhd_set::{SnapshotCatalog, SnapshotResolver, Snapshots, VhdSet};
 use crate::vhdx::Vhdx;
@@ -22,27 +23,29 @@ use std::time::Instant;
 ///     .open("/backup/vm/disk.avhdx")?;
 /// # Ok::<(), vhdx_rct::Error>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct OpenOptions {
-    storage: Option<Arc<dyn Storage>>,
-    search_paths: Vec<PathBuf>,
-    confined_to: Option<Vec<PathBuf>>,
-    allow_unclean: bool,
-    memory: Option<u64>,
+    resolver: FileResolver,
+    limits: Limits,
     target: Option<SnapshotId>,
     catalog: Option<SnapshotCatalog>,
-    deadline: Option<Instant>,
-    cancel: Option<CancelToken>,
 }
 
-impl std::fmt::Debug for OpenOptions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenOptions")
-            .field("search_paths", &self.search_paths)
-            .field("confined_to", &self.confined_to)
-            .field("allow_unclean", &self.allow_unclean)
-            .field("target", &self.target)
-            .finish_non_exhaustive()
+impl_debug!(OpenOptions, |options|
+    search_paths: options.resolver.search_paths,
+    confined_to: options.resolver.confined_to,
+    allow_unclean: options.resolver.allow_unclean,
+    target: options.target);
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        let resolver = FileResolver {
+            storage: Arc::new(LocalStorage::new()),
+            search_paths: Vec::new(),
+            confined_to: None,
+            allow_unclean: false,
+        };
+        OpenOptions { resolver, limits: Limits::default(), target: None, catalog: None }
     }
 }
 
@@ -55,20 +58,20 @@ impl OpenOptions {
 
     /// Adds a directory in which parents and a set's files are searched for by file name.
     pub fn search_path(&mut self, directory: impl Into<PathBuf>) -> &mut Self {
-        self.search_paths.push(directory.into());
+        self.resolver.search_paths.push(directory.into());
         self
     }
 
     /// Adds a directory to which the opening is confined: files outside these directories are not
     /// opened, whatever the image names. The disk itself may lie anywhere.
     pub fn confine_to(&mut self, directory: impl Into<PathBuf>) -> &mut Self {
-        self.confined_to.get_or_insert_default().push(directory.into());
+        self.resolver.confined_to.get_or_insert_default().push(directory.into());
         self
     }
 
     /// Reads from another storage than this machine's files.
     pub fn storage(&mut self, storage: Arc<dyn Storage>) -> &mut Self {
-        self.storage = Some(storage);
+        self.resolver.storage = storage;
         self
     }
 
@@ -76,7 +79,7 @@ impl OpenOptions {
     /// set. A question takes about 128 KiB per file of the chain, and
     /// [`collect`](crate::ChangeQuery::collect) another 16 bytes per range.
     pub fn memory_budget(&mut self, bytes: u64) -> &mut Self {
-        self.memory = Some(bytes);
+        self.limits.memory = MemoryBudget::new(bytes);
         self
     }
 
@@ -84,7 +87,7 @@ impl OpenOptions {
     /// writes: the tracking table of a disk without a parent, and a parent whose log is in use,
     /// because a merge into it may be running. Refused unless set.
     pub fn allow_unclean(&mut self, allow: bool) -> &mut Self {
-        self.allow_unclean = allow;
+        self.resolver.allow_unclean = allow;
         self
     }
 
@@ -104,13 +107,13 @@ impl OpenOptions {
     /// Sets the time at which the opening fails with [`ErrorKind::TimedOut`]. Questions have their
     /// own deadlines.
     pub fn deadline(&mut self, at: Instant) -> &mut Self {
-        self.deadline = Some(at);
+        self.limits.deadline = Some(at);
         self
     }
 
     /// Sets the token that cancels the opening. Questions have their own tokens.
     pub fn cancel_token(&mut self, token: CancelToken) -> &mut Self {
-        self.cancel = Some(token);
+        self.limits.cancel = Some(token);
         self
     }
 
@@ -122,81 +125,55 @@ impl OpenOptions {
     /// [MS-VHDX] is refused. [`ErrorKind::ParentNotFound`] if the active file of a set, or the
     /// target's, is missing.
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Disk> {
-        let path = path.as_ref();
-        let limits = Limits {
-            deadline: self.deadline,
-            cancel: self.cancel.clone(),
-            job: None,
-            memory: self.memory.map_or_else(MemoryBudget::default, MemoryBudget::new),
-        };
-        let resolver = FileResolver {
-            storage: self.storage.clone().unwrap_or_else(|| Arc::new(LocalStorage::new())),
-            search_paths: self.search_paths.clone(),
-            confined_to: self.confined_to.clone(),
-            allow_unclean: self.allow_unclean,
-        };
-        let file = Reader::open(&*resolver.storage, path, Subject::Disk, &limits)?;
-        let start = Vhdx::read_start(&file, &limits)?;
-        if VhdSet::detect(&start) {
-            let set = VhdSet::read(file.about(Subject::VhdSet), &start, &limits)?;
-            return self.open_set(resolver, set, &limits);
-        }
-        let leaf = Vhdx::read(file, start, &limits)?;
-        let chain = Chain::open(&resolver, leaf, &limits)?;
-        if self.target.is_some() {
-            let message =
-                "a target snapshot was given, but this is a single disk and not a VHD Set";
-            return Err(chain.leaf().error(ErrorKind::InvalidParameter, message.into()));
-        }
-        Ok(self.disk(resolver, None, chain, limits))
-    }
-
-    fn open_set(&self, resolver: FileResolver, set: VhdSet, limits: &Limits) -> Result<Disk> {
-        let given = self.catalog.clone();
-        let snapshots = Snapshots::gather(&resolver, set.path(), given, limits)?;
-        let chain = {
-            let snapshots =
-                SnapshotResolver { resolver: &resolver, set: &set, snapshots: &snapshots, limits };
-            let path = match self.target {
-                Some(id) => snapshots.target(id)?,
-                None => set.active_file(&resolver)?,
-            };
-            let leaf = Vhdx::open(&*resolver.storage, &path, Subject::Disk, limits)?;
-            let chain = Chain::open(&resolver, leaf, limits)?;
-            if let Some(id) = self.target {
-                snapshots.verify_target(id, &chain)?;
+        let (path, resolver) = (path.as_ref(), self.resolver.clone());
+        // Every disk has a budget of its own.
+        let limits = &Limits { memory: self.limits.memory.unused(), ..self.limits.clone() };
+        let file = Reader::open(&*resolver.storage, path, Subject::Disk, limits)?;
+        let start = Vhdx::read_start(&file, limits)?;
+        let (set, chain) = if VhdSet::detect(&start) {
+            let set = VhdSet::read(file.about(Subject::VhdSet), &start, limits)?;
+            self.open_set(set, limits).map(|(set, chain)| (Some(set), chain))?
+        } else {
+            let chain = Chain::open(&resolver, Vhdx::read(file, start, limits)?, limits)?;
+            if self.target.is_some() {
+                let message =
+                    "a target snapshot was given, but this is a single disk and not a VHD Set";
+                return Err(chain.leaf().error(ErrorKind::InvalidParameter, message.into()));
             }
-            chain
+            (None, chain)
         };
-        let set = OpenSet { file: set, snapshots };
-        Ok(self.disk(resolver, Some(set), chain, limits.clone()))
-    }
-
-    fn disk(
-        &self,
-        resolver: FileResolver,
-        set: Option<OpenSet>,
-        chain: Chain,
-        limits: Limits,
-    ) -> Disk {
-        let mut warnings = Vec::new();
-        let mut snapshots = Vec::new();
+        let (mut warnings, mut snapshots) = (Vec::new(), Vec::new());
         if let Some(set) = &set {
-            warnings.extend(set.snapshots.warnings(&set.file));
+            warnings = set.snapshots.warnings(&set.file);
             snapshots = set.snapshots.all();
         }
-        warnings.extend(chain.warnings().iter().cloned());
-        Disk(Arc::new(Inner {
+        warnings.extend(chain.warnings.iter().cloned());
+        Ok(Disk(Arc::new(Inner {
+            tables: Tables::new(chain, resolver.allow_unclean),
             resolver,
             set,
-            files: chain.files().iter().map(DiskFile::new).collect(),
-            chain,
             target: self.target,
-            memory: limits.memory,
+            memory: limits.memory.clone(),
             snapshots,
             warnings,
-            checked_tables: Default::default(),
             cursors: Default::default(),
-        }))
+        })))
+    }
+
+    /// Opens the chain of the target snapshot or of the active file.
+    fn open_set(&self, file: VhdSet, limits: &Limits) -> Result<(OpenSet, Chain)> {
+        let resolver = &self.resolver;
+        let snapshots = Snapshots::gather(resolver, file.path(), self.catalog.clone(), limits)?;
+        let resolve = SnapshotResolver { resolver, set: &file, snapshots: &snapshots, limits };
+        let path = match self.target {
+            Some(id) => resolve.target(id)?,
+            None => file.active_file(resolver)?,
+        };
+        let leaf = Vhdx::open(&*resolver.storage, &path, Subject::Disk, limits)?;
+        let chain = Chain::open(resolver, leaf, limits)?;
+        if let Some(id) = self.target {
+            resolve.verify_target(id, &chain)?;
+        }
+        Ok((OpenSet { file, snapshots }, chain))
     }
 }

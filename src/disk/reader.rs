@@ -3,7 +3,7 @@
 use super::Disk;
 use crate::error::{ErrorKind, Result};
 use crate::layer::LayerState;
-use crate::vhdx::Coalescing;
+use crate::size::to_usize;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::PoisonError;
 
@@ -15,35 +15,35 @@ impl Disk {
     /// [`ErrorKind::InvalidParameter`] if the bytes do not lie inside the disk; a missing parent;
     /// errors from reading the files.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<()> {
-        let (inner, size) = (self.inner(), self.identity().virtual_size);
+        let (chain, size) = (self.chain(), self.identity().virtual_size);
         let length = buffer.len() as u64;
         let end = offset.checked_add(length).filter(|&end| end <= size);
         let Some(end) = end else {
             let message = format!(
                 "expected bytes inside the disk of {size} bytes, found {length} bytes at offset {offset}"
             );
-            return Err(inner.chain.leaf().error(ErrorKind::InvalidParameter, message));
+            return Err(chain.leaf().error(ErrorKind::InvalidParameter, message));
         };
-        inner.chain.verify_complete()?;
+        chain.verify_complete()?;
         let limits = self.limits();
-        let taken = inner.cursors.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut stack = taken.unwrap_or_else(|| inner.chain.stack(Coalescing::Mapped, &limits));
+        let cursors = || self.0.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = cursors().pop();
+        let mut stack = taken.unwrap_or_else(|| chain.stack(&limits));
         let mut rest = buffer;
         let mut at = offset;
         while at < end {
             let found = stack.extent(at, end)?;
-            let length = usize::try_from(found.extent.end - at).unwrap_or(usize::MAX);
-            let (part, after) = rest.split_at_mut(length.min(rest.len()));
+            let (part, after) = rest.split_at_mut(to_usize(found.extent.end - at));
             match found.extent.state {
                 LayerState::Data => {
-                    let file = &inner.chain.files()[found.depth].vhdx;
+                    let file = &chain.files()[found.depth].vhdx;
                     file.read_payload(&limits, part, found.extent.file_offset)?;
                 }
                 LayerState::Absent | LayerState::Zero | LayerState::Undefined => part.fill(0),
             }
             (at, rest) = (found.extent.end, after);
         }
-        inner.cursors.lock().unwrap_or_else(PoisonError::into_inner).push(stack);
+        cursors().push(stack);
         Ok(())
     }
 
@@ -65,8 +65,7 @@ pub struct DiskReader {
 impl Read for DiskReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let size = self.disk.identity().virtual_size;
-        let remaining = size.saturating_sub(self.position);
-        let count = usize::try_from(remaining).map_or(buffer.len(), |r| r.min(buffer.len()));
+        let count = to_usize(size.saturating_sub(self.position)).min(buffer.len());
         self.disk.read_exact_at(&mut buffer[..count], self.position.min(size))?;
         self.position += count as u64;
         Ok(count)

@@ -15,7 +15,8 @@ use std::sync::Arc;
 /// The result type of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The subject of an error; returned by [`Error::subject`].
+/// The thing that an error is about: the request or one of the files; returned by
+/// [`Error::subject`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Subject {
@@ -82,7 +83,7 @@ impl<E: FormatError> From<E> for Error {
 enum Cause {
     Io(Arc<io::Error>),
     Format(Arc<dyn std::error::Error + Send + Sync>),
-    /// Creates the error of another file.
+    /// The error of another file.
     File(Error),
 }
 
@@ -128,9 +129,9 @@ impl Error {
         self
     }
 
-    /// Adds the error of another file that caused this one.
-    pub(crate) fn caused_by(mut self, cause: Error) -> Self {
-        self.details().cause = Some(Cause::File(cause));
+    /// Sets the error of another file that caused this one.
+    pub(crate) fn caused_by(mut self, cause: Option<Error>) -> Self {
+        self.details().cause = cause.map(Cause::File);
         self
     }
 
@@ -143,26 +144,21 @@ impl Error {
     /// Returns the same failure from the point of view of a child's chain. Errors of the request
     /// are unchanged.
     pub(crate) fn in_parent(self) -> Self {
-        let kind = match self.0.return_value {
-            ReturnValue::AccessDenied => ErrorKind::ParentAccessDenied,
-            ReturnValue::FileNotFound => ErrorKind::ParentNotFound,
-            ReturnValue::Failed if self.0.kind == ErrorKind::Cancelled => return self,
-            ReturnValue::Failed | ReturnValue::NotSupported | ReturnValue::InUse => {
-                ErrorKind::ParentUnusable
-            }
-            _ => self.0.kind,
-        };
         if self.concerns_request() {
             return self;
         }
         let mut error = self.clone();
         let details = error.details();
-        if kind != ErrorKind::ParentUnusable {
-            details.return_value = kind.return_value();
-        }
-        (details.kind, details.subject) = (kind, Subject::Parent);
-        details.cause = Some(Cause::File(self));
-        error
+        (details.kind, details.return_value) = match details.return_value {
+            code @ ReturnValue::AccessDenied => (ErrorKind::ParentAccessDenied, code),
+            ReturnValue::FileNotFound => (ErrorKind::ParentNotFound, ReturnValue::NotAvailable),
+            code @ (ReturnValue::Failed | ReturnValue::NotSupported | ReturnValue::InUse) => {
+                (ErrorKind::ParentUnusable, code)
+            }
+            code => (details.kind, code),
+        };
+        details.subject = Subject::Parent;
+        error.caused_by(Some(self))
     }
 
     /// Returns the kind of the error.

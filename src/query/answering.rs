@@ -1,64 +1,43 @@
 //! Selects the layers that answer for an RCT id.
 
-use super::consistency::{CheckedTable, TableEvidence, check_table};
-use crate::chain::{Chain, ChainFile, SizedLayer, Table};
+use super::Plan;
+use super::consistency::{CheckedTable, check_table};
+use crate::chain::{Chain, DiskFile, LayerEntry, Tracking};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::layer::{Layer, LayerExtent, LayerState, StateSet, UnitBitmap};
 use crate::limits::Limits;
-use crate::rct::{ChangedUnits, KnownIds, RctId, TrackingTable};
-use crate::vhdx::Coalescing;
+use crate::rct::{KnownIds, RctId, TrackingTable};
+use crate::vhdx::{Coalescing, Extents};
 use crate::warning::Warning;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
-/// The layers that answer for an id, leaf first, with the tables that they read.
-pub(crate) struct AnsweringLayers {
-    pub layers: Vec<SizedLayer>,
-    pub tables: Vec<Arc<TrackingTable>>,
-    pub warnings: Vec<Warning>,
-}
-
-/// Which tables of a chain can be used.
-pub(crate) struct Tables<'a> {
-    pub chain: &'a Chain,
+/// A chain, and which of its tables can be used.
+pub(crate) struct Tables {
+    pub chain: Chain,
     /// Whether to use the table of a root that was not closed cleanly.
-    pub allow_unclean: bool,
-    /// The results of the table consistency check, by depth: checked once for each opened disk.
-    pub checked: &'a CheckedTables,
+    allow_unclean: bool,
+    /// The results of the table consistency check by depth: each is checked at most once.
+    checked: Vec<OnceLock<CheckedTable>>,
 }
 
-/// The result of the table consistency check for each file of a chain that was checked.
-#[derive(Default)]
-pub(crate) struct CheckedTables(Mutex<Vec<(usize, CheckedTable)>>);
+/// The reason not to rely on a table alone.
+const UNCLEAN: &str =
+    "the disk was not closed cleanly, so its tracking table may lag behind what was written";
 
-impl CheckedTables {
-    fn get(&self, depth: usize) -> Option<CheckedTable> {
-        let checked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        checked.iter().find(|(known, _)| *known == depth).map(|(_, found)| found.clone())
+impl Tables {
+    pub(crate) fn new(chain: Chain, allow_unclean: bool) -> Self {
+        let checked = chain.files().iter().map(|_| OnceLock::new()).collect();
+        Tables { chain, allow_unclean, checked }
     }
 
-    fn insert(&self, depth: usize, found: CheckedTable) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((depth, found));
-    }
-}
-
-impl AnsweringLayers {
-    /// Adds the units of a file that are newer according to its table.
-    fn push_units(&mut self, table: &Arc<TrackingTable>, size: u64, number: u32, limits: &Limits) {
-        let layer = Box::new(ChangedUnits::new(table.clone(), number, limits));
-        self.layers.push(SizedLayer { layer, size });
-        self.tables.push(table.clone());
-    }
-}
-
-impl Tables<'_> {
-    fn file(&self, depth: usize) -> &ChainFile {
+    fn file(&self, depth: usize) -> &DiskFile {
         &self.chain.files()[depth]
     }
 
     fn usable(&self, depth: usize) -> Option<&Arc<TrackingTable>> {
-        self.chain.files().get(depth)?.usable_table()
+        self.chain.files().get(depth)?.table()
     }
 
     fn is_root(&self, depth: usize) -> bool {
@@ -68,9 +47,14 @@ impl Tables<'_> {
     /// Returns the newest id of the leaf's own table, if that table would answer a question about
     /// the changes since.
     pub(crate) fn newest_id(&self) -> Option<RctId> {
+        let table = self.usable(0)?;
         let trusted = self.allow_unclean || self.chain.leaf().closed_cleanly();
-        let table = self.usable(0).filter(|_| trusted)?;
-        (self.is_root(0) || self.witness(0).is_ok()).then_some(table.header().current)
+        (trusted && self.answers(0, table)).then_some(table.header().current)
+    }
+
+    /// Returns whether a file's table answers for the ids that no deeper table resolves.
+    fn answers(&self, depth: usize, table: &TrackingTable) -> bool {
+        self.is_root(depth) || self.witness(depth, table).is_ok()
     }
 
     /// Returns every id that the chain can answer for, newest first, each once, with the deepest
@@ -80,13 +64,13 @@ impl Tables<'_> {
         let mut deeper: Vec<(Uuid, RangeInclusive<u32>)> = Vec::new();
         for depth in (0..self.chain.files().len()).rev() {
             let Some(table) = self.usable(depth) else { continue };
-            let answers = self.is_root(depth) || self.witness(depth).is_ok();
+            let answers = self.answers(depth, table);
             let own: Vec<_> = table.known().collect();
             for (branch, numbers) in own.iter().rev() {
                 for numbers in without(numbers.clone(), *branch, &deeper) {
                     if answers {
                         let (first, last) = numbers.into_inner();
-                        let file = self.file(depth).vhdx.path().to_owned();
+                        let file = self.file(depth).path().to_owned();
                         known.push(KnownIds { file, branch: *branch, first, last });
                     }
                 }
@@ -102,25 +86,18 @@ impl Tables<'_> {
     /// The deepest file that resolves the id answers from its table: it resolved the id when it was
     /// frozen, so the files above it were created after the id, and everything that they hold has
     /// changed since. Their own tables are not needed.
-    pub(crate) fn since(&self, id: RctId, limits: &Limits) -> Result<AnsweringLayers> {
-        let resolves = |depth: &usize| self.usable(*depth).is_some_and(|t| t.resolves(id));
-        let last = (0..self.chain.files().len()).rev().find(resolves);
-        let last = last.ok_or_else(|| self.unknown(id))?;
-        let Some(table) = self.usable(last) else { return Err(self.unknown(id)) };
-        let by_blocks = |depth| self.chain.layer(depth, Coalescing::ByState, limits);
-        let mut answering = AnsweringLayers {
-            layers: (0..last).map(by_blocks).collect(),
-            tables: Vec::new(),
-            warnings: Vec::new(),
-        };
+    pub(super) fn since(&self, id: RctId, limits: &Limits) -> Result<Plan> {
+        let resolving = |depth| Some((depth, self.usable(depth).filter(|t| t.resolves(id))?));
+        let found = (0..self.chain.files().len()).rev().find_map(resolving);
+        let (last, table) = found.ok_or_else(|| self.unknown(id))?;
+        let mut plan = Plan::held(&self.chain, 0..last, limits);
         if self.is_root(last) {
             self.verify_clean(last)?;
-            let size = self.file(last).vhdx.virtual_size();
-            answering.push_units(table, size, id.number, limits);
+            plan.push_units(table, self.file(last).vhdx.virtual_size(), id.number, limits);
         } else {
-            self.add_child(&mut answering, last, id, limits)?;
+            self.add_child(&mut plan, last, table, id.number, limits)?;
         }
-        Ok(answering)
+        Ok(plan)
     }
 
     /// Checks whether the file below covers the id. A child inherits its parent's ids while its own
@@ -129,94 +106,78 @@ impl Tables<'_> {
     /// nothing is missing between the two.
     fn add_child(
         &self,
-        answering: &mut AnsweringLayers,
+        plan: &mut Plan,
         depth: usize,
-        id: RctId,
+        table: &Arc<TrackingTable>,
+        number: u32,
         limits: &Limits,
     ) -> Result<()> {
-        let (file, witness) = (&self.file(depth).vhdx, self.witness(depth)?);
-        let Some(table) = self.usable(depth) else { return Err(self.unknown(id)) };
-        let size = file.virtual_size();
+        let (file, witness) = (&self.file(depth).vhdx, self.witness(depth, table)?);
         let checked = self.checked(depth, limits)?;
-        match self.contradiction(depth, checked.as_ref()) {
-            None => {
-                answering.push_units(table, size, id.number, limits);
-                if checked.is_none_or(|checked| checked.hides_without_data) {
-                    let SizedLayer { layer, .. } =
-                        self.chain.layer(depth, Coalescing::ByBlock, limits);
-                    answering.layers.push(SizedLayer { layer: Box::new(WithoutData(layer)), size });
-                }
-            }
-            Some(reason) => {
-                answering.layers.push(self.chain.layer(depth, Coalescing::ByState, limits));
-                let message =
-                    format!("{reason}; the answer lists everything that the file holds instead");
-                answering.warnings.push(Warning::new(file.path(), message));
+        let contradiction = match checked {
+            _ if !file.closed_cleanly() => Some(UNCLEAN),
+            checked => checked.and_then(|checked| checked.evidence.contradiction.as_deref()),
+        };
+        if let Some(reason) = contradiction {
+            plan.layers.push(self.chain.layer(depth, Coalescing::ByState, limits));
+            let message =
+                format!("{reason}; the answer lists everything that the file holds instead");
+            plan.warnings.push(Warning::new(file.path(), message));
+        } else {
+            plan.push_units(table, file.virtual_size(), number, limits);
+            if checked.is_none_or(|checked| checked.hides_without_data) {
+                let blocks = Extents::new(file.clone(), Coalescing::ByBlock, limits);
+                plan.layers.push(LayerEntry::new(WithoutData(blocks), file.virtual_size()));
             }
         }
         // When the id was created, the disk had no data past the end of this file.
-        let size = size.min(self.file(depth + 1).vhdx.virtual_size());
-        answering.push_units(witness, size, witness.header().current.number, limits);
+        let size = file.virtual_size().min(self.file(depth + 1).vhdx.virtual_size());
+        plan.push_units(witness, size, witness.header().current.number, limits);
         Ok(())
-    }
-
-    /// Returns why the table of a file with a parent cannot be used, or None if it can.
-    fn contradiction(&self, depth: usize, checked: Option<&CheckedTable>) -> Option<String> {
-        if !self.file(depth).vhdx.closed_cleanly() {
-            let message = "the disk was not closed cleanly, so its tracking table may lag behind what was written";
-            return Some(message.into());
-        }
-        checked?.evidence.contradiction.clone()
     }
 
     /// Checks the table at `depth` against the blocks of its file. Returns None if the check proves
     /// nothing, because the file was not tracked from its first byte on or its table may be out of
     /// date.
-    pub(crate) fn evidence(&self, depth: usize, limits: &Limits) -> Result<Option<TableEvidence>> {
-        Ok(self.checked(depth, limits)?.map(|checked| checked.evidence))
-    }
-
-    fn checked(&self, depth: usize, limits: &Limits) -> Result<Option<CheckedTable>> {
+    pub(crate) fn checked(&self, depth: usize, limits: &Limits) -> Result<Option<&CheckedTable>> {
         let Some(table) = self.usable(depth) else { return Ok(None) };
         let is_clean_child = !self.is_root(depth) && self.file(depth).vhdx.closed_cleanly();
-        if !is_clean_child || self.witness(depth).is_err() {
+        if !is_clean_child || self.witness(depth, table).is_err() {
             return Ok(None);
         }
-        if let Some(found) = self.checked.get(depth) {
-            return Ok(Some(found));
+        let checked = &self.checked[depth];
+        if checked.get().is_none() {
+            // If two threads check the table at the same time, both get the same result.
+            let _ = checked.set(check_table(&self.chain, depth, table, limits)?);
         }
-        let found = check_table(self.chain, depth, table, limits)?;
-        self.checked.insert(depth, found.clone());
-        Ok(Some(found))
+        Ok(checked.get())
     }
 
     /// Returns the table below a file; the history in the file's own table must continue that
     /// table's history.
-    fn witness(&self, depth: usize) -> Result<&Arc<TrackingTable>> {
-        let (child, below) = (&self.file(depth).vhdx, self.chain.files().get(depth + 1));
-        let problem = match (self.usable(depth), below.map(|file| &file.table)) {
-            (Some(own), Some(Table::Usable(witness)))
-                if witness.header().is_continued_by(own.header()) =>
-            {
-                return Ok(witness);
+    fn witness(&self, depth: usize, own: &TrackingTable) -> Result<&Arc<TrackingTable>> {
+        let (child, below) = (self.file(depth).path(), self.chain.files().get(depth + 1));
+        let (problem, cause) = match below.map(DiskFile::tracking) {
+            Some(Tracking::Usable { table, .. }) => {
+                if table.header().is_continued_by(own.header()) {
+                    return Ok(table);
+                }
+                ("has a tracking table with another history".to_owned(), None)
             }
-            (_, Some(Table::Usable(_))) => "has a tracking table with another history".to_owned(),
-            (_, Some(Table::Unusable(error))) => {
-                format!("has a tracking table that cannot be used ({})", error.message())
+            Some(Tracking::Unusable(error)) => {
+                let problem = "has a tracking table that cannot be used";
+                (format!("{problem} ({})", error.message()), Some(error.clone()))
             }
-            _ => "has no tracking table (.rct) beside it".into(),
+            _ => ("has no tracking table (.rct) beside it".into(), None),
         };
         let message = format!(
             "the id is resolved by {}, but the file below it {problem}, so what was written there is unknown; put \
              the table of that file beside it, or make a full backup",
-            child.path().display()
+            child.display()
         );
-        let path = below.map_or(child.path(), |file| file.vhdx.path());
+        let path = below.map_or(child, DiskFile::path);
         let error = Error::new(ErrorKind::UnknownId, message).in_file(Subject::Parent, path);
-        Err(match below.map(|file| &file.table) {
-            Some(Table::Unusable(cause)) => error.caused_by(cause.clone()),
-            _ => error,
-        })
+        Err(error.caused_by(cause))
     }
 
     fn verify_clean(&self, depth: usize) -> Result<()> {
@@ -224,34 +185,32 @@ impl Tables<'_> {
         if self.allow_unclean || file.closed_cleanly() {
             return Ok(());
         }
-        let message = "the disk was not closed cleanly, so its tracking table may lag behind what was written; \
-                       let Hyper-V open and close it once, make a full backup, or accept the risk (allow_unclean, \
-                       --allow-unclean)";
-        Err(file.error(ErrorKind::UntrustedTracking, message.into()))
+        let message = format!(
+            "{UNCLEAN}; let Hyper-V open and close it once, make a full backup, or accept the risk (allow_unclean, \
+             --allow-unclean)"
+        );
+        Err(file.error(ErrorKind::UntrustedTracking, message))
     }
 
     fn unknown(&self, id: RctId) -> Error {
         let (leaf, files) = (self.chain.leaf(), self.chain.files());
-        if files.iter().all(|file| matches!(file.table, Table::Off)) {
+        if files.iter().all(|file| matches!(file.tracking(), Tracking::Off)) {
             let message = "no file of the chain has a tracking table (.rct) beside it, so change tracking is off or \
                            the tables were not copied with the disks; make a full backup";
             return leaf.error(ErrorKind::TrackingDisabled, message.into());
         }
-        let unusable = files.iter().find_map(|file| match &file.table {
-            Table::Unusable(error) => Some(error),
-            _ => None,
-        });
-        if let Some(error) = unusable {
-            return error.clone();
+        for file in files {
+            if let Tracking::Unusable(error) = file.tracking() {
+                return error.clone();
+            }
         }
         let newest = self.known_ids().first().and_then(|known| known.ids().next());
         let newest = newest.map_or("none".into(), |id| id.to_string());
-        let mut tables = files.iter().filter_map(ChainFile::usable_table);
-        let hint = match tables.any(|table| !table.header().is_consistent()) {
-            true => {
-                ". The branch history of a table is not consistent, so it resolves ids of its current branch only"
-            }
-            false => "",
+        let mut tables = files.iter().filter_map(DiskFile::table);
+        let hint = if tables.all(|table| table.header().is_consistent()) {
+            ""
+        } else {
+            ". The branch history of a table is not consistent, so it resolves ids of its current branch only"
         };
         let message = format!(
             "no file of the chain resolves the id {id}; the newest that it can answer for is {newest}{hint}. Make a \
@@ -282,7 +241,7 @@ fn without(
 
 /// Returns the blocks of a layer that hold no bytes: ZERO, UNMAPPED and UNDEFINED. Whether a table
 /// has a number for a block that was only unmapped is unknown.
-struct WithoutData(Box<dyn Layer>);
+struct WithoutData(Extents);
 
 impl Layer for WithoutData {
     fn extent(&mut self, at: u64, limit: u64) -> Result<LayerExtent> {

@@ -14,7 +14,7 @@ use crate::vhdx::{Coalescing, Extents, PayloadState};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How far a table agrees with the blocks of its file.
+/// The result of comparing a tracking table with the blocks of its file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
@@ -29,7 +29,6 @@ pub struct TableEvidence {
 }
 
 /// The result of checking a table.
-#[derive(Debug, Clone)]
 pub(crate) struct CheckedTable {
     pub evidence: TableEvidence,
     /// Whether the file may have blocks that hide its parent's without having bytes of their own.
@@ -69,15 +68,14 @@ pub(crate) fn check_table(
                 PayloadState::PartiallyPresent => check.partial(range),
                 _ => check.full(range),
             };
-            match result {
+            let contradiction = match result {
                 // A page of the table is damaged; the file's own blocks are still valid.
-                Err(error) if is_damaged_table(&error) => {
-                    check.evidence.contradiction = Some(error.to_string());
-                }
+                Err(error) if is_damaged_table(&error) => Some(error.to_string()),
                 other => other?,
-            }
-            if check.evidence.contradiction.is_some() {
-                return Ok(CheckedTable { evidence: check.evidence, hides_without_data: true });
+            };
+            if contradiction.is_some() {
+                let evidence = TableEvidence { contradiction, ..check.evidence };
+                return Ok(CheckedTable { evidence, hides_without_data: true });
             }
         }
     }
@@ -97,39 +95,37 @@ struct Check {
 }
 
 impl Check {
-    /// Checks that every present sector lies in a changed unit.
-    fn partial(&mut self, block: Range<u64>) -> Result<()> {
+    /// Checks that every present sector lies in a changed unit. Returns a contradiction.
+    fn partial(&mut self, block: Range<u64>) -> Result<Option<String>> {
         let mut at = block.start;
         while at < block.end {
             let extent = self.blocks.extent(at, block.end)?;
             if extent.state == LayerState::Data {
                 if let Some(unchanged) = self.find(at..extent.end, LayerState::Absent)? {
-                    self.evidence.contradiction = Some(format!(
+                    return Ok(Some(format!(
                         "the file holds data at byte {unchanged} of the disk, in a unit that its tracking table \
                          lists as never changed"
-                    ));
-                    return Ok(());
+                    )));
                 }
                 self.evidence.sectors += (extent.end - at) / self.sector_size;
             }
             at = extent.end;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Checks that the block has a changed unit. The block may have been filled from the parent, so
-    /// only one changed unit is certain.
-    fn full(&mut self, block: Range<u64>) -> Result<()> {
-        if self.find(block.clone(), LayerState::Data)?.is_some() {
+    /// only one changed unit is certain. Returns a contradiction.
+    fn full(&mut self, block: Range<u64>) -> Result<Option<String>> {
+        let start = block.start;
+        if self.find(block, LayerState::Data)?.is_some() {
             self.evidence.full_blocks += 1;
-        } else {
-            self.evidence.contradiction = Some(format!(
-                "the file holds the block at byte {} of the disk, but its tracking table lists every unit of it as \
-                 never changed",
-                block.start
-            ));
+            return Ok(None);
         }
-        Ok(())
+        Ok(Some(format!(
+            "the file holds the block at byte {start} of the disk, but its tracking table lists every unit of it as \
+             never changed"
+        )))
     }
 
     /// Returns the first byte of the range for which the table reports this.

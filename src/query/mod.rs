@@ -5,7 +5,7 @@ mod consistency;
 mod plan;
 mod scanner;
 
-pub(crate) use answering::{CheckedTables, Tables};
+pub(crate) use answering::Tables;
 pub use consistency::TableEvidence;
 pub(crate) use plan::{Plan, Reference};
 pub(crate) use scanner::RangeScanner;

@@ -1,12 +1,11 @@
 //! Selects the layers that answer a question.
 
-use super::RangeScanner;
-use super::answering::{AnsweringLayers, Tables};
-use crate::chain::{LayerStack, SizedLayer};
+use super::Tables;
+use crate::chain::{Chain, LayerEntry};
 use crate::error::{ErrorKind, Result};
 use crate::layer::StateSet;
 use crate::limits::Limits;
-use crate::rct::{RctId, TrackingTable, UNIT};
+use crate::rct::{ChangedUnits, RctId, TrackingTable, UNIT};
 use crate::vhdx::Coalescing;
 use crate::warning::Warning;
 use std::ops::Range;
@@ -26,10 +25,13 @@ pub(crate) enum Reference {
     Same,
 }
 
-/// The layers of a question, and the states that it reports.
+/// The layers that answer a question, and the states that it reports.
 pub(crate) struct Plan {
-    stack: LayerStack,
-    reported: StateSet,
+    /// The layers, leaf first.
+    pub layers: Vec<LayerEntry>,
+    /// The size of the disk under the last layer if it matters to the question, else 0.
+    pub below: u64,
+    pub reported: StateSet,
     /// The smallest change that the answer can show, in bytes.
     pub granularity: u32,
     /// The tracking tables that the question reads.
@@ -39,52 +41,60 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(tables: &Tables<'_>, reference: &Reference, limits: &Limits) -> Result<Self> {
-        let chain = tables.chain;
-        let sector = chain.leaf().metadata().logical_sector_size;
+    pub(crate) fn new(tables: &Tables, reference: &Reference, limits: &Limits) -> Result<Self> {
+        let chain = &tables.chain;
+        let invalid =
+            |message: &str| Err(chain.leaf().error(ErrorKind::InvalidParameter, message.into()));
         match *reference {
             Reference::Allocated => {
                 chain.verify_complete()?;
-                let stack = chain.stack(Coalescing::ByState, limits);
-                let reported = StateSet::ALLOCATED;
-                Ok(Plan { stack, reported, ..Self::held(Vec::new(), 0, sector) })
+                let held = Self::held(chain, 0..chain.files().len(), limits);
+                Ok(Plan { reported: StateSet::ALLOCATED, ..held })
             }
-            Reference::File(0) => {
-                let message =
-                    "the baseline is the disk itself; name a file below it, or ask since parent";
-                Err(chain.leaf().error(ErrorKind::InvalidParameter, message.into()))
-            }
+            Reference::File(0) => invalid(
+                "the baseline is the disk itself; name a file below it, or ask since parent",
+            ),
             Reference::File(depth) => {
-                let layers =
-                    (0..depth).map(|above| chain.layer(above, Coalescing::ByState, limits));
                 let below = chain.files()[depth].vhdx.virtual_size();
-                Ok(Self::held(layers.collect(), below, sector))
+                Ok(Plan { below, ..Self::held(chain, 0..depth, limits) })
             }
             Reference::Parent if chain.leaf().metadata().has_parent() => {
-                Ok(Self::held(vec![chain.layer(0, Coalescing::ByState, limits)], 0, sector))
+                Ok(Self::held(chain, 0..1, limits))
             }
-            Reference::Parent => {
-                let message = "the baseline is the disk's parent, but this disk has none; ask since * or an RCT id";
-                Err(chain.leaf().error(ErrorKind::InvalidParameter, message.into()))
-            }
+            Reference::Parent => invalid(
+                "the baseline is the disk's parent, but this disk has none; ask since * or an RCT id",
+            ),
             Reference::Rct(id) => {
                 chain.verify_complete()?;
-                let AnsweringLayers { layers, tables, warnings } = tables.since(id, limits)?;
-                let granularity = if tables.is_empty() { sector } else { UNIT };
-                Ok(Plan { tables, warnings, ..Self::held(layers, 0, granularity) })
+                tables.since(id, limits)
             }
-            Reference::Same => Ok(Self::held(Vec::new(), 0, sector)),
+            Reference::Same => Ok(Self::held(chain, 0..0, limits)),
         }
     }
 
-    /// Selects everything that `layers` hold over a disk of `below` bytes.
-    fn held(layers: Vec<SizedLayer>, below: u64, granularity: u32) -> Self {
-        let (stack, tables, warnings) = (LayerStack::new(layers, below), Vec::new(), Vec::new());
-        Plan { stack, reported: StateSet::HELD, granularity, tables, warnings }
+    /// Selects everything that the files at these depths hold.
+    pub(super) fn held(chain: &Chain, depths: Range<usize>, limits: &Limits) -> Self {
+        Plan {
+            layers: chain.layers(depths, Coalescing::ByState, limits),
+            below: 0,
+            reported: StateSet::HELD,
+            granularity: chain.leaf().metadata().logical_sector_size,
+            tables: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
-    /// Scans a region of the disk.
-    pub(crate) fn scan(self, region: Range<u64>) -> RangeScanner {
-        RangeScanner::new(self.stack, self.reported, region)
+    /// Adds the units of a disk of `size` bytes that have a greater number in its table.
+    pub(super) fn push_units(
+        &mut self,
+        table: &Arc<TrackingTable>,
+        size: u64,
+        number: u32,
+        limits: &Limits,
+    ) {
+        let layer = ChangedUnits::new(table.clone(), number, limits);
+        self.layers.push(LayerEntry::new(layer, size));
+        self.tables.push(table.clone());
+        self.granularity = UNIT;
     }
 }

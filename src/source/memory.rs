@@ -58,11 +58,7 @@ impl MemoryStorage {
     }
 }
 
-impl std::fmt::Debug for MemoryStorage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.files.keys()).finish()
-    }
-}
+impl_debug!(MemoryStorage, |storage| files: storage.files.keys());
 
 impl Storage for MemoryStorage {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>> {

@@ -3,7 +3,7 @@
 use super::Snapshot;
 use super::file::locate;
 use super::resolve::{Catalog, SnapshotResolver, how_to_list};
-use crate::chain::{Chain, FileResolver, Table, WindowsPath, same_name};
+use crate::chain::{Chain, FileResolver, Tracking, WindowsPath, same_name};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::limits::Limits;
 use crate::rct::RctId;
@@ -112,16 +112,16 @@ fn is_file_of(resolver: &SnapshotResolver<'_>, chain: &Chain, depth: usize, path
 /// Returns why the table of the file at this depth cannot be confirmed to resolve the id.
 fn verify_rct_id(id: RctId, chain: &Chain, depth: usize) -> Result<Option<String>> {
     use ErrorKind::{Corrupt, Truncated, UntrustedTracking};
-    let found = match &chain.files()[depth].table {
-        Table::Usable(table) if table.resolves(id) => return Ok(None),
-        Table::Usable(_) => "a table that does not resolve it".into(),
-        Table::Off => "no table beside it".into(),
-        Table::Unusable(error)
+    let found = match &chain.files()[depth].tracking() {
+        Tracking::Usable { table, .. } if table.resolves(id) => return Ok(None),
+        Tracking::Usable { .. } => "a table that does not resolve it".into(),
+        Tracking::Off => "no table beside it".into(),
+        Tracking::Unusable(error)
             if matches!(error.kind(), Corrupt | Truncated | UntrustedTracking) =>
         {
             format!("a table that cannot be used ({error})")
         }
-        Table::Unusable(error) => return Err(error.clone()),
+        Tracking::Unusable(error) => return Err(error.clone()),
     };
     let file = file_name(chain, depth);
     Ok(Some(format!(

@@ -1,11 +1,10 @@
 //! One file of an opened disk.
 
-use crate::chain::{ChainFile, Table};
 use crate::error::Error;
 use crate::rct::{RctId, TrackingTable};
 use crate::source::Source;
 use crate::vhdx::{CopyState, Header, Metadata, Region, Vhdx};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -20,6 +19,8 @@ pub enum Tracking {
     Usable {
         /// The newest id that was created in the file.
         newest: RctId,
+        /// The table.
+        table: Arc<TrackingTable>,
     },
     /// There is a table, but it cannot be used, for this reason.
     Unusable(Error),
@@ -44,41 +45,25 @@ pub struct FileIdentity {
 /// One file of an opened disk: the disk's own file, or a parent.
 #[derive(Clone)]
 pub struct DiskFile {
-    vhdx: Arc<Vhdx>,
+    pub(crate) vhdx: Arc<Vhdx>,
+    /// Its canonical name.
+    pub(crate) name: PathBuf,
     identity: FileIdentity,
     tracking: Tracking,
-    table: Option<Arc<TrackingTable>>,
 }
 
-impl std::fmt::Debug for DiskFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DiskFile")
-            .field("path", &self.path())
-            .field("identity", &self.identity)
-            .field("tracking", &self.tracking)
-            .finish_non_exhaustive()
-    }
-}
+impl_debug!(DiskFile, |file| path: file.path(), identity: file.identity, tracking: file.tracking);
 
 impl DiskFile {
-    pub(super) fn new(file: &ChainFile) -> Self {
-        let header = file.vhdx.header();
-        let tracking = match &file.table {
-            Table::Off => Tracking::Off,
-            Table::Usable(table) => Tracking::Usable { newest: table.header().current },
-            Table::Unusable(error) => Tracking::Unusable(error.clone()),
+    pub(super) fn new(vhdx: Vhdx, name: PathBuf, tracking: Tracking) -> Self {
+        let header = vhdx.header();
+        let identity = FileIdentity {
+            data_write_guid: header.data_write_guid,
+            file_write_guid: header.file_write_guid,
+            sequence_number: header.sequence_number,
+            length: vhdx.file_length(),
         };
-        DiskFile {
-            vhdx: file.vhdx.clone(),
-            identity: FileIdentity {
-                data_write_guid: header.data_write_guid,
-                file_write_guid: header.file_write_guid,
-                sequence_number: header.sequence_number,
-                length: file.vhdx.file_length(),
-            },
-            tracking,
-            table: file.usable_table().cloned(),
-        }
+        DiskFile { vhdx: Arc::new(vhdx), name, identity, tracking }
     }
 
     /// Returns the path that the file was opened with.
@@ -108,8 +93,11 @@ impl DiskFile {
 
     /// Returns the tracking table beside the file, if it can be used.
     #[must_use]
-    pub fn table(&self) -> Option<&TrackingTable> {
-        self.table.as_deref()
+    pub fn table(&self) -> Option<&Arc<TrackingTable>> {
+        match &self.tracking {
+            Tracking::Usable { table, .. } => Some(table),
+            _ => None,
+        }
     }
 
     /// Returns the file's bytes as they are stored, without the updates of its log.
