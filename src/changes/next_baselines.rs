@@ -2,19 +2,45 @@
 
 use crate::baseline::{Baseline, NextBaseline};
 use crate::disk::Disk;
-use crate::error::Result;
+use crate::error::{Result, Subject};
+use crate::limits::{CancelToken, Limits};
+use std::time::Instant;
 
 impl Disk {
     /// Returns the baselines that the next backup of this disk can use, best first. Empty if only a
     /// full backup is possible.
     ///
+    /// The newest id of a tracking table that turns out to be damaged is left out.
+    ///
     /// # Errors
-    /// Errors from reading the leaf's tracking table and block tables.
+    /// Errors from reading the disk's files.
     pub fn next_baselines(&self) -> Result<Vec<NextBaseline>> {
+        self.next_baselines_until(None, None)
+    }
+
+    /// Returns [`next_baselines`](Self::next_baselines), but stops at a deadline or once it is
+    /// cancelled, because it may read a whole tracking table and all block tables of the leaf.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut),
+    /// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled), or errors from reading the disk's
+    /// files.
+    pub fn next_baselines_until(
+        &self,
+        deadline: Option<Instant>,
+        cancel: Option<CancelToken>,
+    ) -> Result<Vec<NextBaseline>> {
+        let limits = Limits { deadline, cancel, ..self.limits() };
+        limits.check()?;
         let mut found = Vec::new();
         if let Some(since) = self.newest_id().map(Baseline::Rct) {
-            let exact = self.is_exact(&since)?;
-            found.push(NextBaseline { since, exact });
+            match self.is_exact(&since, &limits) {
+                Ok(exact) => found.push(NextBaseline { since, exact }),
+                Err(error) if error.concerns_request() => return Err(error),
+                // The next question since this id would fail too. The others do not need the table.
+                Err(error) if error.subject() == Subject::TrackingTable => {}
+                Err(error) => return Err(error),
+            }
         }
         let leaf = &self.files()[0];
         if leaf.closed_cleanly() {
@@ -23,7 +49,7 @@ impl Disk {
         }
         if let Some(parent) = self.files().get(1) {
             let since = Baseline::DataWriteGuid(parent.identity().data_write_guid);
-            let exact = self.is_exact(&Baseline::Parent)?;
+            let exact = self.is_exact(&Baseline::Parent, &limits)?;
             found.push(NextBaseline { since, exact });
         }
         Ok(found)
@@ -31,7 +57,9 @@ impl Disk {
 
     /// Returns whether nothing changed since a baseline. If so, no file was written to during the
     /// question.
-    fn is_exact(&self, since: &Baseline) -> Result<bool> {
-        Ok(self.changes(since.clone()).ranges()?.next().transpose()?.is_none())
+    fn is_exact(&self, since: &Baseline, limits: &Limits) -> Result<bool> {
+        let mut query = self.changes(since.clone());
+        query.limits = limits.clone();
+        Ok(query.ranges()?.next().transpose()?.is_none())
     }
 }

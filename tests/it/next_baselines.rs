@@ -1,14 +1,15 @@
 //! The baselines that a disk offers for the next backup, in each of its situations.
 
-use crate::common::disks::{dirty, held, write_pair};
+use crate::common::disks::{dirty, held};
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use uuid::Uuid;
-use vhdx_rct::{Baseline, Disk, ErrorKind, NextBaseline, OpenOptions, RctId};
+use vhdx_rct::{Baseline, CancelToken, Disk, ErrorKind, NextBaseline, OpenOptions, RctId, Subject};
 use vhdx_rct_fixtures::pattern::Fill;
-use vhdx_rct_fixtures::rct::{HeaderPlan, Tracked};
-use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder};
+use vhdx_rct_fixtures::rct::{HeaderPlan, OFFSET_TABLE, Tracked, patch};
+use vhdx_rct_fixtures::vhdx::{Block, MB, VhdxBuilder};
 
 const SIZE: u64 = 8 * MB;
 const HELD: std::ops::Range<u64> = MB + 1024..MB + 2048;
@@ -39,6 +40,8 @@ struct Files {
     id: RctId,
     own: Uuid,
     parent: Uuid,
+    /// The offset of the BAT entry of the last block.
+    last_bat_entry: u64,
 }
 
 /// A root with data that was closed cleanly.
@@ -59,8 +62,12 @@ impl Files {
         let mut below = Tracked::new(SIZE, 1);
         below.write(3 * MB..4 * MB);
         below.create_id();
-        let (mut leaf, mut tracked) = (disk(2), below.clone());
+        let (mut leaf, mut tracked, mut parent) = (disk(2), below.clone(), Uuid::nil());
         if let Some(table) = situation.parent {
+            let builder = disk(1).block(3, Block::Full(Fill(1)));
+            let placement = builder.write(&path("p.vhdx")).unwrap();
+            leaf = leaf.parent(placement.locator("p.vhdx"));
+            parent = placement.data_write_guid;
             write_table(table, &below, path("p.vhdx.rct"));
             tracked = below.child(2);
         }
@@ -72,13 +79,8 @@ impl Files {
         if situation.dirty {
             leaf = dirty(leaf);
         }
-        let [parent, own] = match situation.parent {
-            Some(_) => {
-                let parent = disk(1).block(3, Block::Full(Fill(1)));
-                write_pair(folder.path(), ("p.vhdx", parent), ("leaf.vhdx", leaf))
-            }
-            None => [Uuid::nil(), leaf.write(&path("leaf.vhdx")).unwrap().data_write_guid],
-        };
+        let placement = leaf.write(&path("leaf.vhdx")).unwrap();
+        let last_bat_entry = placement.bat_entry_offset(SIZE / MB - 1);
         let (branch, number) = tracked.create_id();
         if situation.leaf == Table::WithNewerUnits {
             tracked.write(HELD);
@@ -87,7 +89,13 @@ impl Files {
         if situation.parent_is_missing {
             fs::remove_file(path("p.vhdx")).unwrap();
         }
-        Files { folder, id: RctId::new(branch, number), own, parent }
+        Files {
+            folder,
+            id: RctId::new(branch, number),
+            own: placement.data_write_guid,
+            parent,
+            last_bat_entry,
+        }
     }
 
     fn open(&self) -> Disk {
@@ -216,4 +224,58 @@ fn dirty_root_offers_its_newest_id_only_if_allow_unclean_is_set() {
     let found = disk.next_baselines().unwrap();
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((&found[0].since, found[0].exact), (&Baseline::Rct(files.id), true));
+}
+
+/// A table is opened without its offset table, which only questions since ids read. A question to a
+/// child also reads its parent's.
+#[test]
+fn damaged_table_costs_only_its_own_baseline() {
+    let cases = [
+        (leaf(Table::Settled), "leaf.vhdx.rct"),
+        (child(Table::Settled, Table::Settled), "p.vhdx.rct"),
+    ];
+    for (situation, table) in cases {
+        let files = Files::new(situation);
+        let good = files.open().next_baselines().unwrap();
+        assert_eq!(good[0].since, Baseline::Rct(files.id));
+        let table = files.folder.path().join(table);
+        patch(&table, OFFSET_TABLE + 4, &[0xAB; 4]).unwrap();
+        let disk = files.open();
+        let error = disk.changes(files.id).collect().unwrap_err();
+        assert_eq!(error.subject(), Subject::TrackingTable, "{error}");
+        assert_eq!(disk.next_baselines().unwrap(), good[1..], "{situation:?}");
+    }
+}
+
+#[test]
+fn damaged_block_table_is_an_error() {
+    let files = Files::new(Situation { holds: false, ..child(Table::None, Table::None) });
+    patch(files.path(), files.last_bat_entry, &[5]).unwrap();
+    let error = files.open().next_baselines().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BatCorrupt, "{error}");
+}
+
+#[test]
+fn next_baselines_stop_at_their_own_limits() {
+    let files = Files::new(child(Table::Settled, Table::Settled));
+    let disk = files.open();
+    let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
+    let token = CancelToken::default();
+    let expected = disk.next_baselines().unwrap();
+    assert_eq!(disk.next_baselines_until(Some(later), Some(token.clone())).unwrap(), expected);
+    let late = disk.next_baselines_until(Some(now), None).unwrap_err();
+    assert_eq!((late.kind(), late.subject()), (ErrorKind::TimedOut, Subject::Request));
+    token.cancel();
+    let cancelled = disk.next_baselines_until(None, Some(token)).unwrap_err();
+    assert_eq!(cancelled.kind(), ErrorKind::Cancelled);
+    assert_eq!(disk.next_baselines().unwrap(), expected, "the limits are those of one question");
+}
+
+/// A limit that is reached while the table is read is not taken for a damaged table.
+#[test]
+fn exceeded_memory_budget_is_an_error() {
+    let files = Files::new(leaf(Table::Settled));
+    let disk = OpenOptions::new().memory_budget(1).open(files.path()).unwrap();
+    let error = disk.next_baselines().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
 }

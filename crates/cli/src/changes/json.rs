@@ -5,6 +5,7 @@ use crate::text::plain_json;
 use crate::warning::Warning;
 use serde::Serialize;
 use std::io::Write;
+use std::time::Instant;
 use vhdx_rct::{ChangeQuery, Disk, DiskIdentity, NextBaseline};
 
 /// The method's out parameters, and what this tool adds to them.
@@ -29,11 +30,16 @@ struct VirtualDisk {
     granularity: u32,
 }
 
-pub fn write(disk: &Disk, query: ChangeQuery, out: &mut impl Write) -> Outcome {
+pub fn write(
+    disk: &Disk,
+    query: ChangeQuery,
+    deadline: Option<Instant>,
+    out: &mut impl Write,
+) -> Outcome {
     let changes = query.collect()?;
     let mut warnings = Warning::all(&changes.warnings);
     // A question that is answered stays so, whatever the next one will be.
-    let next_since = disk.next_baselines().unwrap_or_else(|error| {
+    let next_since = disk.next_baselines_until(deadline, None).unwrap_or_else(|error| {
         let message = format!("what to ask since the next time is unknown: {error}");
         warnings.push(Warning::new(disk.files()[0].path(), message));
         Vec::new()

@@ -18,7 +18,9 @@ type Outcome = Result<(), Failure>;
 
 pub fn run(args: &ChangesArgs) -> Outcome {
     verify_options(args)?;
-    let (disk, query) = open(args)?;
+    // A moment that the clock cannot express never comes.
+    let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let (disk, query) = open(args, deadline)?;
     let stdout: Box<dyn Write> = match args.format {
         // Drops the colors if the output is not a terminal, or NO_COLOR is set.
         Format::Table => Box::new(anstream::AutoStream::auto(io::stdout().lock())),
@@ -27,7 +29,7 @@ pub fn run(args: &ChangesArgs) -> Outcome {
     let mut out = BufWriter::with_capacity(1 << 16, stdout);
     let result = match args.format {
         Format::Table => table::write(args, query, &mut out),
-        Format::Json => json::write(&disk, query, &mut out),
+        Format::Json => json::write(&disk, query, deadline, &mut out),
         Format::Jsonl => rows::write_jsonl(query, &mut out),
         Format::Csv => rows::write_csv(query, &mut out),
         Format::Qemu => qemu::write(&disk, query, &mut out),
@@ -53,10 +55,8 @@ fn verify_options(args: &ChangesArgs) -> Outcome {
 }
 
 /// Opens the disk, and begins the question. The time limit covers the opening and the answer.
-fn open(args: &ChangesArgs) -> Result<(Disk, ChangeQuery), Failure> {
+fn open(args: &ChangesArgs, deadline: Option<Instant>) -> Result<(Disk, ChangeQuery), Failure> {
     let target = args.target.as_ref().map(|id| parse("--target", id)).transpose()?;
-    // A moment that the clock cannot express never comes.
-    let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let (disk, since) = args.question.open(|options| {
         target.map(|id| options.target(id));
         deadline.map(|deadline| options.deadline(deadline));
