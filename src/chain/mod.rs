@@ -21,6 +21,7 @@ use crate::vhdx::{Coalescing, Extents, Vhdx};
 use crate::warning::Warning;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The maximum number of files in a chain. Hyper-V makes at most 50 checkpoints, every file of a
 /// chain is held open, and a process often may open no more than 1024.
@@ -61,18 +62,6 @@ impl Chain {
         self.files.iter().position(|file| file.name == name)
     }
 
-    /// Returns the content of the blocks of one file.
-    pub(crate) fn layer(
-        &self,
-        depth: usize,
-        coalescing: Coalescing,
-        limits: &Limits,
-    ) -> LayerEntry {
-        let vhdx = self.files[depth].vhdx.clone();
-        let size = vhdx.virtual_size();
-        LayerEntry::new(Extents::new(vhdx, coalescing, limits), size)
-    }
-
     /// Returns the content of the blocks of the files at these depths.
     pub(crate) fn layers(
         &self,
@@ -80,7 +69,9 @@ impl Chain {
         coalescing: Coalescing,
         limits: &Limits,
     ) -> Vec<LayerEntry> {
-        depths.map(|depth| self.layer(depth, coalescing, limits)).collect()
+        let blocks = |vhdx: &Arc<Vhdx>| Extents::new(vhdx.clone(), coalescing, limits);
+        let files = self.files[depths].iter().map(|file| &file.vhdx);
+        files.map(|vhdx| LayerEntry::new(blocks(vhdx), vhdx.virtual_size())).collect()
     }
 
     /// Returns all open files on top of each other, with the place of data in them.

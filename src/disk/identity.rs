@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-/// Identifies the disk that an answer is about. Every answer contains it, so that disks are not
-/// confused.
+/// The identity of the disk that an answer is about. Every answer contains it, so that disks are
+/// not confused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]

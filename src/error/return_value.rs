@@ -1,6 +1,6 @@
 //! The method's return values.
 
-/// The return values of `GetVirtualDiskChanges`, with Microsoft's numbers.
+/// A return value of `GetVirtualDiskChanges`, with Microsoft's number.
 ///
 /// | code | name | when this crate gives it |
 /// | --- | --- | --- |

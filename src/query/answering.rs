@@ -119,7 +119,8 @@ impl Tables {
             checked => checked.and_then(|checked| checked.evidence.contradiction.as_deref()),
         };
         if let Some(reason) = contradiction {
-            plan.layers.push(self.chain.layer(depth, Coalescing::ByState, limits));
+            let blocks = Extents::new(file.clone(), Coalescing::ByState, limits);
+            plan.layers.push(LayerEntry::new(blocks, file.virtual_size()));
             let message =
                 format!("{reason}; the answer lists everything that the file holds instead");
             plan.warnings.push(Warning::new(file.path(), message));
