@@ -1,19 +1,17 @@
 //! The block allocation table ([MS-VHDX] 2.5): the place and the state of each block.
 
+use super::error::EntryDefect;
 use super::layout::{MB, SECTORS_PER_CHUNK};
 use super::metadata::Metadata;
 use std::fmt;
 
 /// The arithmetic of a disk's BAT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub(crate) struct BatShape {
     /// Payload blocks per sector bitmap block.
     pub chunk_ratio: u64,
     /// Payload blocks of the disk; the last may be only partly used.
     pub payload_blocks: u64,
-    /// Sector bitmap blocks that a differencing file of this size has.
-    pub bitmap_blocks: u64,
     /// The number of entries that the table must have.
     pub entries: u64,
 }
@@ -23,13 +21,11 @@ impl BatShape {
         let block_size = u64::from(metadata.block_size);
         let chunk_ratio = SECTORS_PER_CHUNK * u64::from(metadata.logical_sector_size) / block_size;
         let payload_blocks = metadata.virtual_size.div_ceil(block_size);
-        let bitmap_blocks = payload_blocks.div_ceil(chunk_ratio);
-        let entries = if metadata.has_parent() {
-            bitmap_blocks * (chunk_ratio + 1)
-        } else {
-            payload_blocks + payload_blocks.saturating_sub(1) / chunk_ratio
+        let entries = match metadata.has_parent() {
+            true => payload_blocks.div_ceil(chunk_ratio) * (chunk_ratio + 1),
+            false => payload_blocks + payload_blocks.saturating_sub(1) / chunk_ratio,
         };
-        BatShape { chunk_ratio, payload_blocks, bitmap_blocks, entries }
+        BatShape { chunk_ratio, payload_blocks, entries }
     }
 
     /// Returns the index of a payload block's entry.
@@ -51,7 +47,7 @@ const OFFSET: u64 = !(MB - 1);
 
 /// A BAT entry (2.5): the state in bits 0 to 2, the offset in MiB from bit 20 on. States without a
 /// block may keep the offset of an earlier block; it is ignored.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BatEntry(u64);
 
 impl BatEntry {
@@ -60,7 +56,7 @@ impl BatEntry {
     }
 
     /// Returns the state of a payload block's entry.
-    pub(super) fn state(self) -> Result<PayloadState, BadEntry> {
+    pub(super) fn state(self) -> Result<PayloadState, EntryDefect> {
         Ok(match self.0 & STATE {
             0 => PayloadState::NotPresent,
             1 => PayloadState::Undefined,
@@ -68,16 +64,16 @@ impl BatEntry {
             3 => PayloadState::Unmapped,
             6 => PayloadState::FullyPresent,
             7 => PayloadState::PartiallyPresent,
-            _ => return Err(BadEntry("has a state that does not exist")),
+            _ => return Err(EntryDefect::State),
         })
     }
 
     /// Returns whether a sector bitmap block is present. State 7 is read as 6.
-    pub(super) fn has_bitmap(self) -> Result<bool, BadEntry> {
+    pub(super) fn has_bitmap(self) -> Result<bool, EntryDefect> {
         match self.0 & STATE {
             0 => Ok(false),
             6 | 7 => Ok(true),
-            _ => Err(BadEntry("has a state that sector bitmap blocks do not have")),
+            _ => Err(EntryDefect::BitmapState),
         }
     }
 
@@ -116,15 +112,6 @@ pub(crate) enum PayloadState {
 }
 
 impl PayloadState {
-    pub(crate) const ALL: [PayloadState; 6] = [
-        PayloadState::NotPresent,
-        PayloadState::Undefined,
-        PayloadState::Zero,
-        PayloadState::Unmapped,
-        PayloadState::FullyPresent,
-        PayloadState::PartiallyPresent,
-    ];
-
     /// Returns whether the block lies in the file.
     pub(crate) fn has_block(self) -> bool {
         matches!(self, PayloadState::FullyPresent | PayloadState::PartiallyPresent)
@@ -132,12 +119,18 @@ impl PayloadState {
 }
 
 /// A set of payload states, for scans that turn many entries into bits.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct PayloadStateSet(u64);
 
 impl PayloadStateSet {
     /// The states without a block in the file.
     pub(super) const WITHOUT_BLOCK: Self = Self(0b1111);
+
+    /// Returns the states for which the condition holds.
+    pub(super) fn of(condition: impl Fn(PayloadState) -> bool) -> Self {
+        let states = (0..=STATE).filter_map(|bits| BatEntry(bits).state().ok());
+        states.fold(Self(0), |set, state| set.with_if(state, condition(state)))
+    }
 
     /// Adds the state if the condition holds, without a branch.
     pub(super) fn with_if(self, state: PayloadState, condition: bool) -> Self {
@@ -154,10 +147,6 @@ impl PayloadStateSet {
         self.bit(entry) & 1 == 1
     }
 }
-
-/// Returns why an entry is refused.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct BadEntry(pub &'static str);
 
 #[cfg(test)]
 mod tests {
@@ -178,10 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn knows_every_state() {
-        for state in PayloadState::ALL {
+    fn maps_every_state() {
+        use PayloadState::*;
+        for state in [NotPresent, Undefined, Zero, Unmapped, FullyPresent, PartiallyPresent] {
             assert_eq!(entry(state as u64 | 5 << 20).state().unwrap(), state);
-            let set = PayloadStateSet::default().with_if(state, true);
+            let set = PayloadStateSet::of(|other| other == state);
             let others = (0..8).filter(|&bits| set.contains(entry(bits | 8)));
             assert!(others.eq([state as u64]));
             let is_without = PayloadStateSet::WITHOUT_BLOCK.contains(entry(state as u64));

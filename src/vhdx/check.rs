@@ -2,15 +2,15 @@
 //! of duplicated structures, and log entries that were not replayed.
 
 use super::Vhdx;
-use super::bat::{BadEntry, BatEntry, PayloadState};
+use super::bat::PayloadState;
+use super::error::{EntryDefect, Finding};
 use super::header::CopyState;
 use super::layout::*;
-use super::parts::BatSlot;
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::size::to_usize;
 use bitvec::vec::BitVec;
-use std::mem::take;
+use std::fmt::Display;
 
 /// The maximum number of findings that are kept; further ones are only counted.
 const MAX_FINDINGS: usize = 100;
@@ -31,10 +31,10 @@ pub(crate) struct FileCheck {
 }
 
 impl FileCheck {
-    pub(super) fn add(&mut self, finding: String) {
+    pub(super) fn add(&mut self, finding: impl Display) {
         self.total += 1;
         if self.findings.len() < MAX_FINDINGS {
-            self.findings.push(finding);
+            self.findings.push(finding.to_string());
         }
     }
 }
@@ -48,97 +48,47 @@ impl Vhdx {
     /// a finding.
     pub(crate) fn check(&self, limits: &Limits) -> Result<FileCheck> {
         let mut report = self.log_findings.clone();
-        self.check_copies(&mut report);
+        for (what, states) in
+            [(HEADERS.what, self.header_copies), (REGION_TABLES.what, self.regions.states)]
+        {
+            for (index, state) in
+                states.into_iter().enumerate().filter(|found| found.1 != CopyState::Valid)
+            {
+                report.add(Finding::Copy { what, index, state });
+            }
+        }
         let used = self.file.length().div_ceil(MB);
         limits.memory.check(used / 8, "the map of used blocks")?;
         let mut used: BitVec = BitVec::repeat(false, to_usize(used));
-        let mut needed = false;
         report.entries = self.shape.entries;
-        self.each_entry(limits, |slot, entry| {
-            match slot {
-                BatSlot::Bitmap(chunk) => {
-                    self.check_bitmap(entry, chunk, take(&mut needed), &mut used, &mut report);
+        self.each_block(limits, |block| {
+            let what = if block.is_bitmap { "sector bitmap" } else { "block" };
+            let (index, length) = (block.index, block.length);
+            let offset = match block.place {
+                Ok(Some(offset)) => offset,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    report.add(error);
+                    return Ok(());
                 }
-                BatSlot::Payload(block) => {
-                    needed |= self.check_payload(entry, block, &mut used, &mut report);
+            };
+            match block.is_bitmap {
+                true => report.bitmap_blocks += 1,
+                false => report.payload_blocks += 1,
+            }
+            let first = to_usize(offset / MB);
+            if let Some(mine) = used.get_mut(first..first + to_usize(length.div_ceil(MB))) {
+                if mine.any() {
+                    report.add(Finding::SharedBlock { what, index, offset });
                 }
+                mine.fill(true);
+            }
+            let partial = matches!(block.entry.state(), Ok(PayloadState::PartiallyPresent));
+            if partial && !block.is_bitmap && !self.metadata.has_parent() {
+                report.add(self.bad_entry(block.entry, what, index, EntryDefect::NoParent));
             }
             Ok(())
         })?;
         Ok(report)
     }
-
-    fn check_copies(&self, report: &mut FileCheck) {
-        let copies = [("header", self.header_copies), ("region table", self.regions.states)];
-        for (name, states) in copies {
-            for (copy, state) in
-                states.iter().enumerate().filter(|(_, state)| **state != CopyState::Valid)
-            {
-                report.add(format!(
-                    "{name} copy {} is not valid ({state:?}); the other one is used",
-                    copy + 1
-                ));
-            }
-        }
-    }
-
-    /// Returns whether the block is partially present.
-    fn check_payload(
-        &self,
-        entry: BatEntry,
-        block: u64,
-        used: &mut BitVec,
-        report: &mut FileCheck,
-    ) -> bool {
-        let partial = matches!(entry.state(), Ok(PayloadState::PartiallyPresent));
-        match self.payload(entry, block) {
-            Err(error) => report.add(error.to_string()),
-            Ok(state) if state.has_block() => {
-                report.payload_blocks += 1;
-                let length = self.used_bytes(block);
-                mark_used(entry.offset(), length, &format!("block {block}"), used, report);
-                if partial && !self.metadata.has_parent() {
-                    let what = "is partially present, and the file has no parent; it is read as fully present";
-                    report.add(self.bad_entry(entry, "block", block, BadEntry(what)).to_string());
-                }
-            }
-            Ok(_) => {}
-        }
-        partial
-    }
-
-    fn check_bitmap(
-        &self,
-        entry: BatEntry,
-        chunk: u64,
-        needed: bool,
-        used: &mut BitVec,
-        report: &mut FileCheck,
-    ) {
-        if !self.metadata.has_parent() {
-            return; // means nothing in a file without a parent
-        }
-        match self.bitmap(entry, chunk) {
-            Ok(offset) => {
-                report.bitmap_blocks += 1;
-                mark_used(offset, BITMAP_BLOCK, &format!("sector bitmap {chunk}"), used, report);
-            }
-            // If no block needs the bitmap block, only an entry marked as present has to be valid.
-            Err(error) if needed || matches!(entry.has_bitmap(), Ok(true)) => {
-                report.add(error.to_string());
-            }
-            Err(_) => {}
-        }
-    }
-}
-
-/// Marks a block's mebibytes as used, and reports a finding if one was already used.
-fn mark_used(offset: u64, length: u64, name: &str, used: &mut BitVec, report: &mut FileCheck) {
-    let first = to_usize(offset / MB);
-    let last = first + to_usize(length.div_ceil(MB));
-    let Some(mine) = used.get_mut(first..last) else { return };
-    if mine.any() {
-        report.add(format!("{name} at {offset:#x} shares bytes with another block"));
-    }
-    mine.fill(true);
 }

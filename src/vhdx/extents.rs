@@ -40,8 +40,7 @@ pub(crate) struct Extents {
 
 impl Extents {
     pub(crate) fn new(vhdx: Arc<Vhdx>, coalescing: Coalescing, limits: &Limits) -> Self {
-        let start = vhdx.regions.bat.offset;
-        let bat = Window::new("the BAT", start, start + vhdx.shape.entries * BAT_ENTRY);
+        let bat = vhdx.bat_window();
         let bitmap = Window::new("a sector bitmap", 0, u64::MAX);
         Extents { vhdx, coalescing, limits: limits.clone(), bat, bitmap, chunk: None }
     }
@@ -53,25 +52,21 @@ impl Extents {
     /// Returns the BAT entries from block `first` on: at least one, and as many as the window has
     /// before block `until` and the next chunk.
     pub(super) fn entries(&mut self, first: u64, until: u64) -> Result<&[[u8; 8]]> {
-        let vhdx = &*self.vhdx;
-        let chunk_end = (first / vhdx.shape.chunk_ratio + 1) * vhdx.shape.chunk_ratio;
-        let region = vhdx.regions.bat.offset;
-        let at = region + vhdx.shape.payload_entry(first) * BAT_ENTRY;
+        let Vhdx { shape, file, metadata, .. } = &*self.vhdx;
+        let chunk = first / shape.chunk_ratio;
+        let at = self.vhdx.entry_offset(shape.payload_entry(first));
+        let mut ahead = at + MIN_READ;
+        if metadata.has_parent() {
+            // The entry of the chunk's sector bitmap is likely to be needed next.
+            ahead = ahead.max(self.vhdx.entry_offset(shape.bitmap_entry(chunk) + 1));
+        }
         // The window may continue after the chunk, up to the last requested entry.
-        let asked = region + (vhdx.shape.payload_entry(until - 1) + 1) * BAT_ENTRY;
-        // The entry of the chunk's sector bitmap is likely to be needed next.
-        let bitmap = match vhdx.metadata.has_parent() {
-            true => {
-                region + (vhdx.shape.bitmap_entry(first / vhdx.shape.chunk_ratio) + 1) * BAT_ENTRY
-            }
-            false => 0,
-        };
-        let ahead = bitmap.max(at + MIN_READ).min(vhdx.file.length());
-        let last = asked.max(ahead);
-        let bytes = self.bat.bytes(&vhdx.file, &self.limits, at, BAT_ENTRY, last)?;
+        let requested = self.vhdx.entry_offset(shape.payload_entry(until - 1) + 1);
+        let end = requested.max(ahead.min(file.length()));
+        let bytes = self.bat.bytes(file, &self.limits, at, BAT_ENTRY, end)?;
         let (entries, _) = bytes.as_chunks();
-        let most = until.min(chunk_end) - first;
-        Ok(&entries[..entries.len().min(to_usize(most))])
+        let count = until.min((chunk + 1) * shape.chunk_ratio) - first;
+        Ok(&entries[..entries.len().min(to_usize(count))])
     }
 
     /// Returns the state of block `first`, and the number of blocks from there on, before `until`,
@@ -96,38 +91,35 @@ impl Extents {
             _ => false,
         };
         let mut count = 1;
-        if one_by_one {
-            return Ok((entry, state, count));
-        }
-        for next in &entries[1..] {
-            if vhdx.payload(BatEntry::from_le_bytes(*next), first + count)? != state {
-                break;
+        if !one_by_one {
+            for next in &entries[1..] {
+                if vhdx.payload(BatEntry::from_le_bytes(*next), first + count)? != state {
+                    break;
+                }
+                count += 1;
             }
-            count += 1;
         }
         Ok((entry, state, count))
     }
 
     /// Returns the extent at `at`, and whether the next one may have the same state.
-    fn piece(&mut self, at: u64, limit: u64) -> Result<(LayerExtent, bool)> {
+    fn next_extent(&mut self, at: u64, limit: u64) -> Result<(LayerExtent, bool)> {
         let block_size = self.block_size();
         let block = at / block_size;
         let (entry, state, count) = self.blocks(block, limit.div_ceil(block_size))?;
-        let end = limit.min((block + count) * block_size);
-        let (mut extent, mut more) =
-            (LayerExtent { end, state: LayerState::Data, file_offset: 0 }, true);
-        if state.has_block() {
-            extent.file_offset = entry.offset() + (at - block * block_size);
-        }
+        let blocks_end = limit.min((block + count) * block_size);
+        let file_offset = match state.has_block() {
+            true => entry.offset() + (at - block * block_size),
+            false => 0,
+        };
+        let (mut end, mut layer) =
+            (blocks_end, layer_state(state, self.vhdx.metadata.has_parent()));
         if state == PayloadState::PartiallyPresent && self.coalescing != Coalescing::ByBlock {
-            let (sectors_end, present) = self.sectors(at, end, limit)?;
-            more = sectors_end == end;
-            extent.end = sectors_end;
-            extent.state = if present { LayerState::Data } else { LayerState::Absent };
-        } else {
-            extent.state = layer_state(state, self.vhdx.metadata.has_parent());
+            let present;
+            (end, present) = self.sectors(at, blocks_end, limit)?;
+            layer = if present { LayerState::Data } else { LayerState::Absent };
         }
-        Ok((extent, more))
+        Ok((LayerExtent { end, state: layer, file_offset }, end == blocks_end))
     }
 
     /// Returns the end of the uniform sectors from `at` on, up to `block_end`, and whether they are
@@ -157,13 +149,8 @@ impl Extents {
         let first = sector % SECTORS_PER_CHUNK;
         let in_chunk = |end: u64| end.div_ceil(sector_size) - chunk * SECTORS_PER_CHUNK;
         let ahead = in_chunk(limit).div_ceil(8).max(first / 8 + MIN_READ).min(BITMAP_BLOCK);
-        let bytes = self.bitmap.bytes(
-            &self.vhdx.file,
-            &self.limits,
-            place + first / 8,
-            1,
-            place + ahead,
-        )?;
+        let (from, end) = (place + first / 8, place + ahead);
+        let bytes = self.bitmap.bytes(&self.vhdx.file, &self.limits, from, 1, end)?;
         let until = in_chunk(block_end).min(first / 8 * 8 + bytes.len() as u64 * 8);
         Ok((first, until, bytes))
     }
@@ -173,7 +160,7 @@ impl Extents {
             return Ok(place);
         }
         let vhdx = &*self.vhdx;
-        let at = vhdx.regions.bat.offset + vhdx.shape.bitmap_entry(chunk) * BAT_ENTRY;
+        let at = vhdx.entry_offset(vhdx.shape.bitmap_entry(chunk));
         let mut bytes = [0; size_of::<u64>()];
         match self.bat.get(at, BAT_ENTRY) {
             Some(entry) => bytes.copy_from_slice(entry),
@@ -187,9 +174,9 @@ impl Extents {
 
 impl Layer for Extents {
     fn extent(&mut self, at: u64, limit: u64) -> Result<LayerExtent> {
-        let (mut extent, mut more) = self.piece(at, limit)?;
+        let (mut extent, mut more) = self.next_extent(at, limit)?;
         while self.coalescing != Coalescing::Mapped && more && extent.end < limit {
-            let (next, again) = self.piece(extent.end, limit)?;
+            let (next, again) = self.next_extent(extent.end, limit)?;
             if next.state != extent.state {
                 break;
             }

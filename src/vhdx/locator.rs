@@ -1,8 +1,9 @@
 //! The parent locator ([MS-VHDX] 2.6.2.6): the path of a differencing file's parent, and the GUIDs
 //! that identify it.
 
-use super::layout::{ParentLocatorEntry, ParentLocatorHeader, VHDX_LOCATOR_TYPE};
-use crate::error::{Error, ErrorKind, Result};
+use super::error::VhdxError;
+use super::layout::{LOCATOR_ENTRY, ParentLocatorEntry, ParentLocatorHeader, VHDX_LOCATOR_TYPE};
+use crate::error::Result;
 use crate::wire::Fields;
 use byteorder::{ByteOrder, LittleEndian};
 use uuid::Uuid;
@@ -28,62 +29,41 @@ pub struct ParentLocator {
 
 impl ParentLocator {
     pub(super) fn parse(item: &[u8]) -> Result<Self> {
-        if item.len() < ParentLocatorHeader::BYTES as usize {
-            let message = format!("was expected to have at least 20 bytes, found {}", item.len());
-            return Err(corrupt(message));
-        }
         let mut fields = Fields::new("the parent locator", item);
         let header = ParentLocatorHeader::parse(&mut fields)?;
-        let kind = header.locator_type;
-        if kind != VHDX_LOCATOR_TYPE {
-            let message = format!(
-                "expected the parent locator's type to be VHDX's own, {VHDX_LOCATOR_TYPE}, found {kind}, which \
-                 this version does not know"
-            );
-            return Err(Error::new(ErrorKind::UnknownRequired, message));
+        let (expected, found) = (VHDX_LOCATOR_TYPE, header.locator_type);
+        if found != expected {
+            return Err(VhdxError::LocatorType { expected, found }.into());
         }
-        let count = usize::from(header.key_value_count);
-        if item.len() - fields.position() < count * ParentLocatorEntry::BYTES {
-            let message = format!("claims {count} entries and has {} bytes", item.len());
-            return Err(corrupt(message));
+        let count = header.key_value_count;
+        if item.len() - fields.position() < usize::from(count) * LOCATOR_ENTRY {
+            return Err(VhdxError::LocatorCount { count, length: item.len() }.into());
         }
-        let mut found: [Option<String>; 5] = Default::default();
-        const KEYS: [&str; 5] = [
-            "parent_linkage",
-            "parent_linkage2",
-            "relative_path",
-            "volume_path",
-            "absolute_win32_path",
-        ];
+        let (mut linkage, mut linkage2, mut locator) = (None, None, Self::default());
         for _ in 0..count {
             let entry = ParentLocatorEntry::parse(&mut fields)?;
-            let key_bytes = text_bytes(item, entry.key_offset, entry.key_length)?;
-            let value_bytes = text_bytes(item, entry.value_offset, entry.value_length)?;
-            if key_bytes.len() > MAX_KEY_BYTES {
+            let key = text_bytes(item, entry.key_offset, entry.key_length)?;
+            let value = text_bytes(item, entry.value_offset, entry.value_length)?;
+            if key.len() > MAX_KEY_BYTES {
                 continue;
             }
-            let key = text(key_bytes)?;
-            let Some(slot) = KEYS.iter().position(|known| *known == key) else { continue };
-            if found[slot].replace(text(value_bytes)?).is_some() {
-                return Err(corrupt(format!("names {key} twice")));
+            let key = text(key)?;
+            let target = match &*key {
+                "parent_linkage" => &mut linkage,
+                "parent_linkage2" => &mut linkage2,
+                "relative_path" => &mut locator.relative_path,
+                "volume_path" => &mut locator.volume_path,
+                "absolute_win32_path" => &mut locator.absolute_win32_path,
+                _ => continue,
+            };
+            if target.replace(text(value)?).is_some() {
+                return Err(VhdxError::LocatorKeyTwice(key).into());
             }
         }
-        let [linkage, linkage2, relative_path, volume_path, absolute_win32_path] = found;
-        let Some(linkage) = linkage else {
-            return Err(corrupt(
-                "names no parent_linkage, so no parent could be known again".into(),
-            ));
-        };
-        Ok(ParentLocator {
-            parent_linkage: linkage_guid(&linkage)?,
-            parent_linkage2: linkage2
-                .map(|id| linkage_guid(&id))
-                .transpose()?
-                .filter(|id| !id.is_nil()),
-            relative_path,
-            volume_path,
-            absolute_win32_path,
-        })
+        locator.parent_linkage = linkage_guid(&linkage.ok_or(VhdxError::LocatorLinkage)?)?;
+        let linkage2 = linkage2.as_deref().map(linkage_guid).transpose()?;
+        locator.parent_linkage2 = linkage2.filter(|id| !id.is_nil());
+        Ok(locator)
     }
 
     /// Returns whether this is the DataWriteGuid of the parent that the file was created from.
@@ -100,32 +80,22 @@ impl ParentLocator {
     }
 }
 
-fn corrupt(what: String) -> Error {
-    Error::new(ErrorKind::MetadataCorrupt, format!("the parent locator {what}"))
-}
-
 /// Returns the key or value that an entry points to.
-fn text_bytes(item: &[u8], offset: u32, length: u16) -> Result<&[u8]> {
-    let (from, length) = (offset as usize, usize::from(length));
-    let bytes = item.get(from..).and_then(|rest| rest.get(..length));
-    bytes.filter(|bytes| bytes.len() % 2 == 0).ok_or_else(|| {
-        corrupt(format!(
-            "has a text of {length} bytes at {offset:#x}; expected whole UTF-16 units inside the {} bytes of the \
-             locator",
-            item.len()
-        ))
+fn text_bytes(item: &[u8], offset: u32, length: u16) -> Result<&[u8], VhdxError> {
+    let bytes = item.get(offset as usize..).and_then(|rest| rest.get(..length.into()));
+    bytes.filter(|bytes| bytes.len() % 2 == 0).ok_or(VhdxError::LocatorText {
+        offset,
+        length,
+        locator: item.len(),
     })
 }
 
-fn text(bytes: &[u8]) -> Result<String> {
+fn text(bytes: &[u8]) -> Result<String, VhdxError> {
     let units = bytes.chunks_exact(2).map(LittleEndian::read_u16);
-    char::decode_utf16(units)
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|e| corrupt(format!("has a text that is not UTF-16: {e}")))
+    let text: Result<String, _> = char::decode_utf16(units).collect();
+    text.map_err(VhdxError::LocatorEncoding)
 }
 
-fn linkage_guid(text: &str) -> Result<Uuid> {
-    Uuid::try_parse(text).map_err(|_| {
-        corrupt(format!("has a linkage that is not a GUID: \"{}\"", text.escape_debug()))
-    })
+fn linkage_guid(text: &str) -> Result<Uuid, VhdxError> {
+    Uuid::try_parse(text).map_err(|_| VhdxError::LocatorGuid(text.escape_debug().to_string()))
 }

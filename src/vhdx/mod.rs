@@ -4,6 +4,7 @@
 mod bat;
 mod bitmap;
 mod check;
+mod error;
 mod extents;
 mod header;
 mod layout;
@@ -17,15 +18,16 @@ mod scan;
 pub(crate) use bat::{BatShape, PayloadState};
 pub(crate) use check::FileCheck;
 pub(crate) use extents::{Coalescing, Extents};
-pub use header::{CopyState, Header};
+pub use header::CopyState;
+pub use layout::{Header, Region};
 pub use locator::ParentLocator;
 pub use metadata::Metadata;
-pub use region::Region;
 
 use crate::error::{ErrorKind, Result, Subject};
 use crate::limits::Limits;
-use crate::source::{Reader, Source, Storage};
-use bat::{BAT_ENTRY, BadEntry, BatEntry};
+use crate::source::{Reader, Source, Storage, Window};
+use bat::{BAT_ENTRY, BatEntry};
+use error::{EntryDefect, VhdxError};
 use region::Regions;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,31 +66,27 @@ impl Vhdx {
     }
 
     /// Reads a file whose start has already been read.
-    pub(crate) fn read(mut file: Reader, start: Vec<u8>, limits: &Limits) -> Result<Self> {
-        let creator = header::read_identifier(&file, &start, limits)?;
-        let (header, header_copies) = header::parse_pair(&file, &start, 0)?;
+    pub(crate) fn read(mut file: Reader, mut start: Vec<u8>, limits: &Limits) -> Result<Self> {
+        let name = |error| file.name(error);
+        let creator = header::read_identifier(&file, &start, limits).map_err(name)?;
+        let (header, header_copies) = header::parse_pair(&start, 0).map_err(name)?;
         let (mut replayed, mut log_findings) = (None, FileCheck::default());
-        let mut start = start;
         if !header.log_guid.is_nil() {
-            let replay = log::replay(&file, &header, limits)?;
+            let replay = log::replay(&file, &header, limits).map_err(name)?;
             file.set_overlay(replay.overlay, replay.reservation, replay.length);
             replayed = Some(replay.entries);
             log_findings = replay.findings;
             // The log may replace the region tables, too.
             start = Self::read_start(&file, limits)?;
         }
-        let regions = Regions::read(&file, &start, &header)?;
-        let metadata = Metadata::read(&file, &regions.metadata, limits)?;
+        let name = |error| file.name(error);
+        let regions = Regions::parse(&start, &header).map_err(name)?;
+        let metadata = Metadata::read(&file, &regions.metadata, limits).map_err(name)?;
         let shape = BatShape::of(&metadata);
-        if shape.entries * BAT_ENTRY > regions.bat.length {
-            let message = format!(
-                "a disk of {} bytes in blocks of {} bytes needs {} BAT entries, but the BAT region has room for {}",
-                metadata.virtual_size,
-                metadata.block_size,
-                shape.entries,
-                regions.bat.length / BAT_ENTRY
-            );
-            return Err(file.error(ErrorKind::BatCorrupt, message));
+        let (needed, found) = (shape.entries, regions.bat.length / BAT_ENTRY);
+        if needed > found {
+            let Metadata { virtual_size: size, block_size, .. } = metadata;
+            return Err(file.name(VhdxError::BatLength { size, block_size, needed, found }));
         }
         Ok(Vhdx {
             file,
@@ -181,7 +179,7 @@ impl Vhdx {
 
     /// Creates an error about this file.
     pub(crate) fn error(&self, kind: ErrorKind, message: String) -> crate::Error {
-        self.file.error(kind, message)
+        self.file.name(crate::Error::new(kind, message))
     }
 
     /// Fails if the file was written to since it was opened, or if its path leads to another file.
@@ -198,27 +196,33 @@ impl Vhdx {
             ErrorKind::Corrupt | ErrorKind::Truncated | ErrorKind::UnsupportedVersion => {
                 self.changed()
             }
-            _ => error,
+            _ => self.file.name(error),
         })?;
         let state = |header: &Header| (header.sequence_number, header.file_write_guid);
-        if state(&header) != state(&self.header)
-            || self.file.length_now()? != self.file.stored_length()
-        {
-            return Err(self.changed());
+        let same_length = self.file.length_now()? == self.file.stored_length();
+        match same_length && state(&header) == state(&self.header) {
+            true => Ok(()),
+            false => Err(self.changed()),
         }
-        Ok(())
     }
 
     fn changed(&self) -> crate::Error {
-        let message = "the file changed while it was read, so no range is certain; read it from a snapshot of the \
-                       storage, or when no program writes to it";
-        self.file.error(ErrorKind::Changed, message.into())
+        self.file.name(VhdxError::Changed)
+    }
+
+    /// Returns the offset of a BAT entry in the file.
+    fn entry_offset(&self, index: u64) -> u64 {
+        self.regions.bat.offset + index * BAT_ENTRY
+    }
+
+    fn bat_window(&self) -> Window {
+        Window::new("the BAT", self.regions.bat.offset, self.entry_offset(self.shape.entries))
     }
 
     /// Returns a payload block's state; if it has a block, its place was checked against the file.
     /// Without a parent, a partially present block is read as a fully present one.
     fn payload(&self, entry: BatEntry, block: u64) -> Result<PayloadState> {
-        let bad_entry = |bad| self.bad_entry(entry, "block", block, bad);
+        let bad_entry = |defect| self.bad_entry(entry, "block", block, defect);
         let state = match entry.state().map_err(bad_entry)? {
             PayloadState::PartiallyPresent if !self.metadata.has_parent() => {
                 PayloadState::FullyPresent
@@ -241,38 +245,35 @@ impl Vhdx {
     /// Returns the place of the sector bitmap of a chunk that has a partially present block,
     /// checked against the file.
     fn bitmap(&self, entry: BatEntry, chunk: u64) -> Result<u64> {
-        let place = entry.has_bitmap().and_then(|is_present| {
-            if !is_present {
-                let missing = "is not present, though a block of its chunk is partially present";
-                return Err(BadEntry(missing));
-            }
-            self.check_place(entry.offset(), layout::BITMAP_BLOCK).map(|()| entry.offset())
-        });
-        place.map_err(|bad| self.bad_entry(entry, "sector bitmap", chunk, bad))
+        let place = match entry.has_bitmap() {
+            Ok(true) => self.check_place(entry.offset(), layout::BITMAP_BLOCK),
+            Ok(false) => Err(EntryDefect::NoBitmap),
+            Err(defect) => Err(defect),
+        };
+        place
+            .map(|()| entry.offset())
+            .map_err(|defect| self.bad_entry(entry, "sector bitmap", chunk, defect))
     }
 
-    fn check_place(&self, offset: u64, length: u64) -> std::result::Result<(), BadEntry> {
+    fn check_place(&self, offset: u64, length: u64) -> Result<(), EntryDefect> {
+        let end = offset.checked_add(length).filter(|&end| end <= self.file.length());
         if offset < layout::HEADER_SECTION {
-            return Err(BadEntry("points into the header section"));
+            return Err(EntryDefect::HeaderSection);
         }
-        match offset.checked_add(length) {
-            Some(end) if end > self.file.length() => {
-                Err(BadEntry("points past the end of the file"))
-            }
-            None => Err(BadEntry("points past the end of the file")),
-            Some(end) if self.regions.occupied(offset, end) => {
-                Err(BadEntry("points into the log, the BAT or another region"))
-            }
-            Some(_) => Ok(()),
+        match self.regions.occupied(offset, end.ok_or(EntryDefect::PastEnd)?) {
+            true => Err(EntryDefect::Region),
+            false => Ok(()),
         }
     }
 
-    fn bad_entry(&self, entry: BatEntry, what: &str, index: u64, bad: BadEntry) -> crate::Error {
-        let message = format!(
-            "the BAT entry of {what} {index}, {entry}, {} (the file ends at {:#x})",
-            bad.0,
-            self.file.length()
-        );
-        self.file.error(ErrorKind::BatCorrupt, message)
+    fn bad_entry(
+        &self,
+        entry: BatEntry,
+        what: &'static str,
+        index: u64,
+        defect: EntryDefect,
+    ) -> crate::Error {
+        let end = self.file.length();
+        self.file.name(VhdxError::BatEntry { what, index, entry, defect, end })
     }
 }

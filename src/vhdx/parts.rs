@@ -7,13 +7,20 @@ use super::layout::*;
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::range::ByteRange;
-use crate::source::Window;
 use std::mem::take;
 
-/// The kind of a BAT entry: a payload block, or the sector bitmap of a chunk.
-pub(super) enum BatSlot {
-    Payload(u64),
-    Bitmap(u64),
+/// A block of the file, or none, according to a meaningful BAT entry.
+pub(super) struct Block {
+    pub entry: BatEntry,
+    /// Whether this is the sector bitmap of chunk `index`, not payload block `index`.
+    pub is_bitmap: bool,
+    pub index: u64,
+    /// The offset in the file, None if the entry has no block.
+    pub place: Result<Option<u64>>,
+    pub length: u64,
+    /// Whether a defect of the entry makes the file unusable: that of a sector bitmap is ignored if
+    /// no block of its chunk is partially present.
+    pub needed: bool,
 }
 
 impl Vhdx {
@@ -25,29 +32,16 @@ impl Vhdx {
     /// As reading the BAT: an entry that contradicts the format or the file.
     pub(crate) fn metadata_parts(&self, limits: &Limits) -> Result<Vec<ByteRange>> {
         let mut parts = vec![ByteRange::from(0..HEADER_SECTION)];
-        if self.header.log_length > 0 {
-            let end = self.header.log_offset.saturating_add(self.header.log_length);
-            parts.push(ByteRange::from(self.header.log_offset..end));
-        }
-        for region in [&self.regions.bat, &self.regions.metadata] {
-            parts.push(ByteRange::from(region.offset..region.end()));
-        }
-        let mut needed = false;
-        self.each_entry(limits, |slot, entry| {
-            match slot {
-                // This entry has no meaning in a file without a parent.
-                BatSlot::Bitmap(_) if !self.metadata.has_parent() => {}
-                // An error in a sector bitmap that no block needs is ignored.
-                BatSlot::Bitmap(chunk) => match (self.bitmap(entry, chunk), take(&mut needed)) {
-                    (Ok(offset), _) => parts.push(ByteRange { offset, length: BITMAP_BLOCK }),
-                    (Err(error), true) => return Err(error),
-                    (Err(_), false) => {}
-                },
-                BatSlot::Payload(block) => {
-                    needed |= self.payload(entry, block)? == PayloadState::PartiallyPresent;
-                }
+        let regions =
+            [self.regions.bat, self.regions.metadata].into_iter().chain(self.header.log());
+        parts.extend(regions.map(|region| ByteRange::from(region.offset..region.end())));
+        self.each_block(limits, |block| match block.place {
+            Err(error) if block.needed => Err(error),
+            Ok(Some(offset)) if block.is_bitmap => {
+                parts.push(ByteRange { offset, length: block.length });
+                Ok(())
             }
-            Ok(())
+            _ => Ok(()),
         })?;
         parts.sort_unstable();
         parts.dedup(); // chunks may share a block
@@ -55,27 +49,48 @@ impl Vhdx {
     }
 
     /// Visits every meaningful entry of the BAT, in order. Entries of a differencing file's last
-    /// chunk that are after the disk's end have no meaning.
-    pub(super) fn each_entry(
+    /// chunk that are after the disk's end have no meaning, nor do entries of sector bitmaps in a
+    /// file without a parent.
+    pub(super) fn each_block(
         &self,
         limits: &Limits,
-        mut visit: impl FnMut(BatSlot, BatEntry) -> Result<()>,
+        mut visit: impl FnMut(Block) -> Result<()>,
     ) -> Result<()> {
-        let start = self.regions.bat.offset;
-        let end = start + self.shape.entries * BAT_ENTRY;
-        let mut window = Window::new("the BAT", start, end);
+        let mut window = self.bat_window();
+        let end = self.entry_offset(self.shape.entries);
+        let mut needs_bitmap = false;
         for index in 0..self.shape.entries {
-            let bytes =
-                window.bytes(&self.file, limits, start + index * BAT_ENTRY, BAT_ENTRY, end)?;
+            let at = self.entry_offset(index);
+            let bytes = window.bytes(&self.file, limits, at, BAT_ENTRY, end)?;
             let Some(entry) = bytes.first_chunk().copied().map(BatEntry::from_le_bytes) else {
                 break;
             };
             let chunk = index / (self.shape.chunk_ratio + 1);
             let block = index - chunk;
             if index == self.shape.bitmap_entry(chunk) {
-                visit(BatSlot::Bitmap(chunk), entry)?;
+                let needed = take(&mut needs_bitmap);
+                // An entry that no block needs still has to be valid if it is marked as present.
+                let place = match needed || matches!(entry.has_bitmap(), Ok(true)) {
+                    true => self.bitmap(entry, chunk).map(Some),
+                    false => Ok(None),
+                };
+                if self.metadata.has_parent() {
+                    let length = BITMAP_BLOCK;
+                    visit(Block { entry, is_bitmap: true, index: chunk, place, length, needed })?;
+                }
             } else if block < self.shape.payload_blocks {
-                visit(BatSlot::Payload(block), entry)?;
+                needs_bitmap |= matches!(entry.state(), Ok(PayloadState::PartiallyPresent));
+                let place = self.payload(entry, block);
+                let place = place.map(|state| state.has_block().then_some(entry.offset()));
+                let length = self.used_bytes(block);
+                visit(Block {
+                    entry,
+                    is_bitmap: false,
+                    index: block,
+                    place,
+                    length,
+                    needed: true,
+                })?;
             }
         }
         Ok(())

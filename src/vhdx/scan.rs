@@ -25,9 +25,11 @@ impl Extents {
         let block_size = self.block_size();
         let block = at / block_size;
         let vhdx = self.vhdx.clone();
+        let child = vhdx.metadata.has_parent();
+        // Of partially present blocks, only those in a file without a parent are examined here.
         let states = States {
-            reported: reported_states(reported, vhdx.metadata.has_parent()),
-            valid_offsets: vhdx.plainly_placed(),
+            reported: PayloadStateSet::of(|state| reported.contains(layer_state(state, child))),
+            valid_offsets: vhdx.valid_offsets(),
         };
         let entries = self.entries(block, limit.div_ceil(block_size))?;
         bitmap.reset(block * block_size, vhdx.metadata.block_size);
@@ -131,21 +133,12 @@ impl States {
     }
 }
 
-/// Returns the block states that a question reports. A partially present block is examined here
-/// only in a file without a parent.
-fn reported_states(reported: StateSet, child: bool) -> PayloadStateSet {
-    PayloadState::ALL.into_iter().fold(PayloadStateSet::default(), |set, state| {
-        set.with_if(state, reported.contains(layer_state(state, child)))
-    })
-}
-
 impl Vhdx {
     /// Returns the offsets that are valid for any payload block: after everything that is not a
     /// block, and such that the whole block is inside the file, which only the disk's last block
     /// need not be.
-    fn plainly_placed(&self) -> RangeInclusive<u64> {
-        let behind = self.regions.all.last().map_or(HEADER_SECTION, |region| region.end());
-        let last = self.file.length().checked_sub(self.metadata.block_size.into());
-        behind..=last.unwrap_or(0)
+    fn valid_offsets(&self) -> RangeInclusive<u64> {
+        let first = self.regions.all.last().map_or(HEADER_SECTION, |region| region.end());
+        first..=self.file.length().saturating_sub(self.metadata.block_size.into())
     }
 }

@@ -1,34 +1,39 @@
 //! The structures of the log (2.3).
 
-use super::{LOG_DESCRIPTOR, LOG_SECTOR_BYTES};
+use super::LOG_SECTOR;
 use crate::error::Result;
 use crate::wire::Fields;
 use uuid::Uuid;
 
-/// Log entry header (2.3.1.1); the descriptors follow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::vhdx) struct LogEntryHeader {
+/// The header of a log entry (2.3.1.1); the descriptors follow.
+#[derive(Debug, PartialEq)]
+pub(in crate::vhdx) struct LogEntry {
+    /// The entry's offset in the log; not stored.
+    pub at: u64,
     pub signature: [u8; 4],
     pub checksum: u32,
-    pub entry_length: u32,
-    pub tail: u32,
+    pub entry_length: u64,
+    pub tail: u64,
     pub sequence_number: u64,
-    pub descriptor_count: u32,
+    pub descriptor_count: u64,
     pub reserved: u32,
     pub log_guid: Uuid,
+    /// This field and the next one need not be aligned: an existing writer stores the unrounded
+    /// length of the file, although [MS-VHDX] requires multiples of 1 MB.
     pub flushed_file_offset: u64,
     pub last_file_offset: u64,
 }
 
-impl LogEntryHeader {
-    pub(crate) fn parse(fields: &mut Fields<'_>) -> Result<Self> {
-        Ok(LogEntryHeader {
+impl LogEntry {
+    pub(crate) fn parse(fields: &mut Fields<'_>, at: u64) -> Result<Self> {
+        Ok(LogEntry {
+            at,
             signature: fields.bytes("signature")?,
             checksum: fields.u32("checksum")?,
-            entry_length: fields.u32("entry_length")?,
-            tail: fields.u32("tail")?,
+            entry_length: fields.u32("entry_length")?.into(),
+            tail: fields.u32("tail")?.into(),
             sequence_number: fields.u64("sequence_number")?,
-            descriptor_count: fields.u32("descriptor_count")?,
+            descriptor_count: fields.u32("descriptor_count")?.into(),
             reserved: fields.u32("reserved")?,
             log_guid: fields.guid("log_guid")?,
             flushed_file_offset: fields.u64("flushed_file_offset")?,
@@ -37,89 +42,38 @@ impl LogEntryHeader {
     }
 }
 
-/// A zero or data descriptor (2.3.1.2, 2.3.1.3), distinguished by its signature.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::vhdx) enum LogDescriptor {
-    Zero(ZeroDescriptor),
-    Data(DataDescriptor),
-    /// A structure with another signature; its bytes are skipped.
-    Unknown(u32),
+structure! {
+    /// A data descriptor (2.3.1.3), or a zero descriptor (2.3.1.2) with its length in `leading_bytes`.
+    LogDescriptor {
+        signature: [u8; 4] = bytes,
+        trailing_bytes: [u8; 4] = bytes,
+        leading_bytes: [u8; 8] = bytes,
+        file_offset: u64 = u64,
+        sequence_number: u64 = u64,
+    }
 }
 
 impl LogDescriptor {
-    pub(crate) fn parse(fields: &mut Fields<'_>) -> Result<Self> {
-        let signature = fields.bytes("signature")?;
-        Ok(match &signature {
-            ZeroDescriptor::SIGNATURE => LogDescriptor::Zero(ZeroDescriptor::parse_rest(fields)?),
-            DataDescriptor::SIGNATURE => LogDescriptor::Data(DataDescriptor::parse_rest(fields)?),
-            _ => {
-                fields.slice("unknown", LOG_DESCRIPTOR - signature.len())?;
-                LogDescriptor::Unknown(u32::from_le_bytes(signature))
-            }
-        })
+    pub(crate) fn is_zero(&self) -> bool {
+        self.signature == *b"zero"
+    }
+
+    pub(crate) fn is_data(&self) -> bool {
+        self.signature == *b"desc"
+    }
+
+    /// Returns the length of the update in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        if self.is_data() { LOG_SECTOR } else { u64::from_le_bytes(self.leading_bytes) }
     }
 }
 
-/// Zero descriptor (2.3.1.2), after its signature.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::vhdx) struct ZeroDescriptor {
-    pub reserved: u32,
-    pub zero_length: u64,
-    pub file_offset: u64,
-    pub sequence_number: u64,
-}
-
-impl ZeroDescriptor {
-    pub(crate) const SIGNATURE: &[u8; 4] = b"zero";
-
-    fn parse_rest(fields: &mut Fields<'_>) -> Result<Self> {
-        Ok(ZeroDescriptor {
-            reserved: fields.u32("reserved")?,
-            zero_length: fields.u64("zero_length")?,
-            file_offset: fields.u64("file_offset")?,
-            sequence_number: fields.u64("sequence_number")?,
-        })
-    }
-}
-
-/// Data descriptor (2.3.1.3), after its signature.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::vhdx) struct DataDescriptor {
-    pub trailing_bytes: [u8; 4],
-    pub leading_bytes: [u8; 8],
-    pub file_offset: u64,
-    pub sequence_number: u64,
-}
-
-impl DataDescriptor {
-    pub(crate) const SIGNATURE: &[u8; 4] = b"desc";
-
-    fn parse_rest(fields: &mut Fields<'_>) -> Result<Self> {
-        Ok(DataDescriptor {
-            trailing_bytes: fields.bytes("trailing_bytes")?,
-            leading_bytes: fields.bytes("leading_bytes")?,
-            file_offset: fields.u64("file_offset")?,
-            sequence_number: fields.u64("sequence_number")?,
-        })
-    }
-}
-
-/// Data sector (2.3.1.4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::vhdx) struct DataSector<'a> {
-    pub signature: [u8; 4],
-    pub sequence_high: u32,
-    pub data: &'a [u8],
-    pub sequence_low: u32,
-}
-
-impl<'a> DataSector<'a> {
-    pub(crate) fn parse(fields: &mut Fields<'a>) -> Result<Self> {
-        Ok(DataSector {
-            signature: fields.bytes("signature")?,
-            sequence_high: fields.u32("sequence_high")?,
-            data: fields.slice("data", LOG_SECTOR_BYTES - 12)?,
-            sequence_low: fields.u32("sequence_low")?,
-        })
+structure! {
+    /// Data sector (2.3.1.4).
+    DataSector {
+        signature: [u8; 4] = bytes,
+        sequence_high: u32 = u32,
+        data: [u8; 4084] = bytes,
+        sequence_low: u32 = u32,
     }
 }

@@ -1,14 +1,35 @@
 //! Every constant and structure of the VHDX format, with its source in [MS-VHDX] ("VHDX Format").
 //! All integers are little-endian, GUIDs mixed-endian.
 
+/// Declares a structure and its parser: each field in file order, with its type and the method of
+/// the cursor that takes it.
+macro_rules! structure {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty = $take:ident,)+
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, PartialEq)]
+        pub(in crate::vhdx) struct $name {
+            $($(#[$field_doc])* pub $field: $type,)+
+        }
+
+        impl $name {
+            pub(in crate::vhdx) fn parse(fields: &mut Fields<'_>) -> Result<Self> {
+                Ok($name { $($field: fields.$take(stringify!($field))?,)+ })
+            }
+        }
+    };
+}
+
 mod header;
 mod log;
 mod metadata;
 #[cfg(test)]
 mod tests;
 
-pub(super) use header::{FileTypeIdentifier, Header, RegionTableEntry, RegionTableHeader};
-pub(super) use log::{DataSector, LogDescriptor, LogEntryHeader};
+pub(super) use header::{FileTypeIdentifier, RegionTableHeader, StoredTwice};
+pub use header::{Header, Region};
+pub(super) use log::{DataSector, LogDescriptor, LogEntry};
 pub(super) use metadata::{
     FileParameters, MetadataTableEntry, MetadataTableHeader, ParentLocatorEntry,
     ParentLocatorHeader,
@@ -25,15 +46,17 @@ pub(super) const FILE_SIGNATURE: &[u8; 8] = b"vhdxfile";
 /// The offset of the CRC-32C in a header, a region table and a log entry: after the signature.
 pub(super) const CHECKSUM_AT: usize = 4;
 
-/// The two headers (2.2.2): 4 KB each.
-pub(super) const HEADER_OFFSETS: [u64; 2] = [64 * KB, 128 * KB];
-pub(super) const HEADER_BYTES: usize = 4096;
-pub(super) const HEADER_SIGNATURE: &[u8; 4] = b"head";
+/// The two headers (2.2.2): 4 KiB each.
+pub(super) const HEADERS: StoredTwice =
+    StoredTwice { what: "header", signature: "head", offsets: [64 * KB, 128 * KB], length: 4096 };
 
-/// The two region tables (2.2.3): 64 KB each; entries of 32 bytes.
-pub(super) const REGION_TABLE_OFFSETS: [u64; 2] = [192 * KB, 256 * KB];
-pub(super) const REGION_TABLE_BYTES: usize = 64 << 10;
-pub(super) const REGION_SIGNATURE: &[u8; 4] = b"regi";
+/// The two region tables (2.2.3): 64 KiB each; entries of 32 bytes.
+pub(super) const REGION_TABLES: StoredTwice = StoredTwice {
+    what: "region table",
+    signature: "regi",
+    offsets: [192 * KB, 256 * KB],
+    length: 64 << 10,
+};
 /// 2.2.3.1: at most 2047 entries, as many as fit into 64 KB after the 16-byte header.
 pub(super) const MAX_TABLE_ENTRIES: u32 = 2047;
 pub(super) const BAT_REGION: Uuid = uuid!("2DC27766-F623-4200-9D64-115E9BFD4A08");
@@ -49,8 +72,8 @@ pub(super) const HEADER_SECTION: u64 = MB;
 pub(super) const LOG_SECTOR: u64 = LOG_SECTOR_BYTES as u64;
 pub(super) const LOG_SECTOR_BYTES: usize = 4096;
 pub(super) const LOG_ENTRY_SIGNATURE: &[u8; 4] = b"loge";
-pub(super) const LOG_ENTRY_HEADER: usize = 64;
-pub(super) const LOG_DESCRIPTOR: usize = 32;
+pub(super) const LOG_ENTRY_HEADER: u64 = 64;
+pub(super) const LOG_DESCRIPTOR: u64 = 32;
 pub(super) const LOG_DATA_SIGNATURE: &[u8; 4] = b"data";
 
 /// The metadata table (2.6.1): the first 64 KB of its region; an item is at most 1 MB.
@@ -75,6 +98,8 @@ pub(super) const PMEM_LABEL_AREA: Uuid = uuid!("10E1AE8A-4B7E-4169-A40F-CD70DE92
 /// The geometry reported to old firmware; does not affect blocks.
 pub(super) const CHS_PARAMETERS: Uuid = uuid!("DA02D7BC-3D3A-423C-AC88-2A36AB21479B");
 
+/// The bytes of a parent locator entry (2.6.2.6.2).
+pub(super) const LOCATOR_ENTRY: usize = 12;
 /// The parent locator type that this format defines (2.6.2.6.1).
 pub(super) const VHDX_LOCATOR_TYPE: Uuid = uuid!("B04AEFB7-D19E-4A81-B789-25B8E9445913");
 

@@ -1,6 +1,5 @@
 //! Every structure has the size and the field offsets in the specification.
 
-use super::log::{DataDescriptor, ZeroDescriptor};
 use super::*;
 use crate::error::{ErrorKind, Result};
 use crate::wire::Fields;
@@ -49,15 +48,15 @@ fn file_type_identifier_has_its_size() {
 #[test]
 fn header_has_its_size() {
     let bytes = sample();
-    let header = parse_all(&bytes, HEADER_BYTES, Header::parse);
+    let header = parse_all(&bytes, HEADERS.length, |fields| Header::parse(fields, 1));
     assert_eq!((header.signature.as_slice(), header.checksum), (&bytes[..4], word(&bytes, 4)));
     assert_eq!(header.sequence_number, long(&bytes, 8));
     assert_eq!(header.file_write_guid, guid(&bytes, 16));
     assert_eq!(header.data_write_guid, guid(&bytes, 32));
     assert_eq!(header.log_guid, guid(&bytes, 48));
     assert_eq!((header.log_version, header.version), (half(&bytes, 64), half(&bytes, 66)));
-    assert_eq!((header.log_length, header.log_offset), (word(&bytes, 68), long(&bytes, 72)));
-    assert_eq!(header.reserved, bytes[80..4096]);
+    assert_eq!((header.log_length, header.log_offset), (word(&bytes, 68).into(), long(&bytes, 72)));
+    assert_eq!(header.copy, 1);
 }
 
 #[test]
@@ -66,20 +65,22 @@ fn region_table_has_its_sizes() {
     let header = parse_all(&bytes, 16, RegionTableHeader::parse);
     assert_eq!((header.signature.as_slice(), header.checksum), (&bytes[..4], word(&bytes, 4)));
     assert_eq!((header.entry_count, header.reserved), (word(&bytes, 8), word(&bytes, 12)));
-    let entry = parse_all(&bytes, 32, RegionTableEntry::parse);
-    assert_eq!((entry.guid, entry.file_offset), (guid(&bytes, 0), long(&bytes, 16)));
-    assert_eq!((entry.length, entry.flags), (word(&bytes, 24), word(&bytes, 28)));
-    assert_eq!(16 + MAX_TABLE_ENTRIES as usize * 32, REGION_TABLE_BYTES - 16);
+    let region = parse_all(&bytes, 32, Region::parse);
+    assert_eq!((region.id, region.offset), (guid(&bytes, 0), long(&bytes, 16)));
+    assert_eq!((region.length, region.required), (word(&bytes, 24).into(), bytes[28] & 1 == 1));
+    assert_eq!(16 + MAX_TABLE_ENTRIES as usize * 32, REGION_TABLES.length - 16);
 }
 
 #[test]
 fn log_entry_header_has_its_size() {
     let bytes = sample();
-    let header = parse_all(&bytes, LOG_ENTRY_HEADER, LogEntryHeader::parse);
+    let header = parse_all(&bytes, LOG_ENTRY_HEADER as usize, |fields| LogEntry::parse(fields, 7));
     assert_eq!((header.signature.as_slice(), header.checksum), (&bytes[..4], word(&bytes, 4)));
-    assert_eq!((header.entry_length, header.tail), (word(&bytes, 8), word(&bytes, 12)));
+    assert_eq!(header.entry_length, u64::from(word(&bytes, 8)));
+    assert_eq!((header.at, header.tail), (7, word(&bytes, 12).into()));
     assert_eq!(header.sequence_number, long(&bytes, 16));
-    assert_eq!((header.descriptor_count, header.reserved), (word(&bytes, 24), word(&bytes, 28)));
+    assert_eq!(header.descriptor_count, u64::from(word(&bytes, 24)));
+    assert_eq!(header.reserved, word(&bytes, 28));
     assert_eq!(header.log_guid, guid(&bytes, 32));
     assert_eq!(header.flushed_file_offset, long(&bytes, 48));
     assert_eq!(header.last_file_offset, long(&bytes, 56));
@@ -88,26 +89,25 @@ fn log_entry_header_has_its_size() {
 #[test]
 fn log_descriptors_have_their_size() {
     let mut bytes = sample();
-    let unknown = parse_all(&bytes, LOG_DESCRIPTOR, LogDescriptor::parse);
-    assert_eq!(unknown, LogDescriptor::Unknown(word(&bytes, 0)));
-    bytes[..4].copy_from_slice(b"zero");
-    let zero = ZeroDescriptor {
-        reserved: word(&bytes, 4),
-        zero_length: long(&bytes, 8),
-        file_offset: long(&bytes, 16),
-        sequence_number: long(&bytes, 24),
-    };
-    let parsed = parse_all(&bytes, LOG_DESCRIPTOR, LogDescriptor::parse);
-    assert_eq!(parsed, LogDescriptor::Zero(zero));
-    bytes[..4].copy_from_slice(b"desc");
-    let data = DataDescriptor {
-        trailing_bytes: bytes[4..8].try_into().unwrap(),
-        leading_bytes: bytes[8..16].try_into().unwrap(),
-        file_offset: long(&bytes, 16),
-        sequence_number: long(&bytes, 24),
-    };
-    let parsed = parse_all(&bytes, LOG_DESCRIPTOR, LogDescriptor::parse);
-    assert_eq!(parsed, LogDescriptor::Data(data));
+    for (signature, kind, length) in [
+        (b"zero", (true, false), long(&bytes, 8)),
+        (b"desc", (false, true), LOG_SECTOR),
+        (b"else", (false, false), long(&bytes, 8)),
+    ] {
+        bytes[..4].copy_from_slice(signature);
+        let found = parse_all(&bytes, LOG_DESCRIPTOR as usize, LogDescriptor::parse);
+        assert_eq!(found.signature, *signature);
+        assert_eq!(
+            (&found.trailing_bytes[..], &found.leading_bytes[..]),
+            (&bytes[4..8], &bytes[8..16])
+        );
+        assert_eq!(
+            (found.file_offset, found.sequence_number),
+            (long(&bytes, 16), long(&bytes, 24))
+        );
+        assert_eq!((found.is_zero(), found.is_data()), kind);
+        assert_eq!(found.length(), length);
+    }
 }
 
 #[test]
@@ -115,7 +115,8 @@ fn data_sector_has_its_size() {
     let bytes = sample();
     let sector = parse_all(&bytes, LOG_SECTOR_BYTES, DataSector::parse);
     assert_eq!((sector.signature.as_slice(), sector.sequence_high), (&bytes[..4], word(&bytes, 4)));
-    assert_eq!((sector.data, sector.sequence_low), (&bytes[8..4092], word(&bytes, 4092)));
+    assert_eq!(sector.data, bytes[8..4092]);
+    assert_eq!(sector.sequence_low, word(&bytes, 4092));
 }
 
 #[test]
@@ -134,12 +135,12 @@ fn metadata_table_has_its_sizes() {
 #[test]
 fn metadata_items_have_their_sizes() {
     let bytes = sample();
-    let parameters = parse_all(&bytes, FileParameters::BYTES as usize, FileParameters::parse);
+    let parameters = parse_all(&bytes, 8, FileParameters::parse);
     assert_eq!((parameters.block_size, parameters.flags), (word(&bytes, 0), word(&bytes, 4)));
-    let header = parse_all(&bytes, ParentLocatorHeader::BYTES as usize, ParentLocatorHeader::parse);
+    let header = parse_all(&bytes, 20, ParentLocatorHeader::parse);
     assert_eq!((header.locator_type, header.reserved), (guid(&bytes, 0), half(&bytes, 16)));
     assert_eq!(header.key_value_count, half(&bytes, 18));
-    let entry = parse_all(&bytes, ParentLocatorEntry::BYTES, ParentLocatorEntry::parse);
+    let entry = parse_all(&bytes, LOCATOR_ENTRY, ParentLocatorEntry::parse);
     assert_eq!((entry.key_offset, entry.value_offset), (word(&bytes, 0), word(&bytes, 4)));
     assert_eq!((entry.key_length, entry.value_length), (half(&bytes, 8), half(&bytes, 10)));
 }

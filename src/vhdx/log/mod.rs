@@ -6,13 +6,12 @@ mod ring;
 mod sequence;
 
 use super::check::FileCheck;
-use super::header::Header;
-use super::layout::MB;
-use crate::error::{ErrorKind, Result};
+use super::error::{BrokenRule, Finding, VhdxError};
+use super::layout::{Header, LogEntry, MB};
+use crate::error::Result;
 use crate::limits::{Limits, MemoryReservation};
 use crate::source::{Overlay, Reader};
-use entry::{BrokenRule, Entry};
-use ring::{Ring, WholeEntries};
+use ring::{Ring, WholeEntry};
 use sequence::{Active, Standing, active_sequence};
 
 /// The updates in the log.
@@ -31,20 +30,21 @@ pub(super) struct Replay {
 /// Replays a log that is in use according to the header.
 pub(super) fn replay(file: &Reader, header: &Header, limits: &Limits) -> Result<Replay> {
     let mut ring = Ring::new(file, header, limits);
-    let whole = ring.scan(header)?;
-    let entries = active_sequence(&whole.valid, ring.length);
+    let whole = ring.scan(header.log_guid)?;
+    let valid = whole.iter().filter(|whole| whole.broken.is_none());
+    let valid: Vec<&LogEntry> = valid.map(|whole| &whole.entry).collect();
+    let entries = active_sequence(&valid, ring.length);
     let Some(active) = Active::new(&entries, ring.length) else {
-        return Err(file.error(ErrorKind::LogCorrupt, no_sequence(&whole, ring.offset)));
+        let broken = whole.iter().filter_map(|whole| Some((&whole.entry, whole.broken?)));
+        let newest = broken.max_by_key(|(entry, _)| entry.sequence_number);
+        let broken = newest.map(|(entry, rule)| (ring.offset + entry.at, rule));
+        return Err(VhdxError::LogSequence { valid: valid.len(), broken }.into());
     };
-    let findings = check_others(file, &active, &whole, ring.offset)?;
-    let (head, stored) = (active.head(), file.stored_length());
+    let findings = check_others(&active, &whole, ring.offset)?;
+    let (head, stored) = (active.head, file.stored_length());
     if stored < head.flushed_file_offset {
-        let message = format!(
-            "the log was written when the file was {:#x} bytes long, and now it ends at {stored:#x}: it was \
-             cut short",
-            head.flushed_file_offset
-        );
-        return Err(file.error(ErrorKind::Truncated, message));
+        let flushed = head.flushed_file_offset;
+        return Err(VhdxError::LogFileLength { flushed, end: stored }.into());
     }
     let mut length = stored;
     if head.last_file_offset > stored {
@@ -54,71 +54,25 @@ pub(super) fn replay(file: &Reader, header: &Header, limits: &Limits) -> Result<
     }
     let (overlay, reservation) = (Overlay::default(), limits.memory.reservation());
     let mut replay = Replay { overlay, reservation, length, entries: entries.len(), findings };
-    for entry in &entries {
-        ring.apply(entry, &mut replay)?;
-    }
+    entries.iter().try_for_each(|entry| ring.apply(entry, &mut replay))?;
     Ok(replay)
-}
-
-/// Creates the error that explains why nothing can be replayed.
-fn no_sequence(whole: &WholeEntries, log: u64) -> String {
-    let newest = whole.broken.iter().max_by_key(|(entry, _)| entry.sequence);
-    let broken = newest.map_or(String::new(), |(Entry { at, .. }, rule)| {
-        format!("; the entry at {:#x} was written whole and breaks a rule: {rule}", log + at)
-    });
-    format!(
-        "the header says that the log holds updates, and none of its {} valid entries ends a complete \
-         sequence{broken}; without them the content is unknown, so use an older copy of the file",
-        whole.valid.len()
-    )
 }
 
 /// Verifies that the active sequence is the newest: refuses a log with a complete entry that no
 /// power loss explains, and reports those that are ignored.
-fn check_others(
-    file: &Reader,
-    active: &Active,
-    whole: &WholeEntries,
-    log: u64,
-) -> Result<FileCheck> {
+fn check_others(active: &Active, whole: &[WholeEntry], log: u64) -> Result<FileCheck, VhdxError> {
     let mut report = FileCheck::default();
-    let valid = whole.valid.iter().map(|entry| (entry, None));
-    let broken = whole.broken.iter().map(|(entry, rule)| (entry, Some(rule)));
-    for (entry, rule) in valid.chain(broken) {
+    let (tail, head) = (active.tail.sequence_number, active.head.sequence_number);
+    for WholeEntry { entry, broken: rule } in whole {
+        let (sequence, at, rule) = (entry.sequence_number, log + entry.at, *rule);
         match active.classify(entry, rule.is_some()) {
             Standing::Active | Standing::Stale => {}
-            Standing::AfterTorn => report.add(ignored(active, entry, rule, log)),
+            Standing::AfterTorn => report.add(Finding::IgnoredEntry { sequence, at, head, rule }),
             Standing::Contradicts => {
-                let message = contradiction(active, entry, rule, log);
-                return Err(file.error(ErrorKind::LogCorrupt, message));
+                let rule = rule.unwrap_or(BrokenRule::Place);
+                return Err(VhdxError::LogContradiction { sequence, at, rule, tail, head });
             }
         }
     }
     Ok(report)
-}
-
-fn ignored(active: &Active, entry: &Entry, rule: Option<&BrokenRule>, log: u64) -> String {
-    let (_, head) = active.numbers();
-    let broken = rule.map_or(String::new(), |rule| format!("; it also breaks a rule: {rule}"));
-    format!(
-        "a whole log entry with sequence number {} at {:#x} was ignored: an entry between it and number \
-         {head}, where the log ends, is missing or torn{broken}",
-        entry.sequence,
-        log + entry.at
-    )
-}
-
-fn contradiction(active: &Active, entry: &Entry, rule: Option<&BrokenRule>, log: u64) -> String {
-    let (tail, head) = active.numbers();
-    let reason = match rule {
-        Some(rule) => format!("it breaks a rule: {rule}"),
-        None => "its place or its tail does not fit its number".into(),
-    };
-    format!(
-        "the log entry with sequence number {} at {:#x} was written whole and continues no complete sequence, \
-         because {reason}; to replay only the entries from {tail} to {head} could lose blocks, so use an \
-         older copy of the file",
-        entry.sequence,
-        log + entry.at
-    )
 }

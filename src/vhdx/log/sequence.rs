@@ -1,26 +1,26 @@
 //! The active sequence of a log ([MS-VHDX] 2.3.2), and the classification of the other entries.
 
-use super::super::layout::LOG_SECTOR;
-use super::entry::Entry;
+use super::super::layout::{LOG_SECTOR, LogEntry};
 use std::collections::HashMap;
 
 /// Finds the complete sequence with the greatest head, and returns its entries from the tail to the
 /// head. A sequence is complete if the tail that the head names is one of its entries. Returns an
 /// empty list if there is none.
+///
 /// A sequence continues while the next entry is valid and its number is one greater, so each entry
 /// has one head, and a head's sequence is complete if the entry at its tail has this same head.
-pub(super) fn active_sequence(entries: &[Entry], ring: u64) -> Vec<Entry> {
+pub(super) fn active_sequence<'a>(entries: &[&'a LogEntry], ring: u64) -> Vec<&'a LogEntry> {
     let by_offset: HashMap<u64, usize> =
         entries.iter().enumerate().map(|(i, entry)| (entry.at, i)).collect();
-    let next = |entry: &Entry| {
-        let &i = by_offset.get(&((entry.at + entry.length) % ring))?;
-        (Some(entries[i].sequence) == entry.sequence.checked_add(1)).then_some(i)
+    let next = |entry: &LogEntry| {
+        let &i = by_offset.get(&((entry.at + entry.entry_length) % ring))?;
+        (Some(entries[i].sequence_number) == entry.sequence_number.checked_add(1)).then_some(i)
     };
     let mut newest_first: Vec<usize> = (0..entries.len()).collect();
-    newest_first.sort_unstable_by_key(|&i| std::cmp::Reverse(entries[i].sequence));
+    newest_first.sort_unstable_by_key(|&i| std::cmp::Reverse(entries[i].sequence_number));
     let mut head_of: Vec<usize> = (0..entries.len()).collect();
     for &i in &newest_first {
-        if let Some(next) = next(&entries[i]) {
+        if let Some(next) = next(entries[i]) {
             head_of[i] = head_of[next];
         }
     }
@@ -28,13 +28,7 @@ pub(super) fn active_sequence(entries: &[Entry], ring: u64) -> Vec<Entry> {
         let &tail = by_offset.get(&entries[head].tail)?;
         (head_of[head] == head && head_of[tail] == head).then_some(tail)
     });
-    let mut at = complete;
-    let mut active = Vec::new();
-    while let Some(i) = at {
-        active.push(entries[i]);
-        at = next(&entries[i]);
-    }
-    active
+    std::iter::successors(complete, |&i| next(entries[i])).map(|i| entries[i]).collect()
 }
 
 /// The kind of a complete entry, relative to the active sequence.
@@ -51,9 +45,9 @@ pub(super) enum Standing {
 
 /// The active sequence and its place in the ring.
 pub(super) struct Active<'a> {
-    entries: &'a [Entry],
-    tail: &'a Entry,
-    head: &'a Entry,
+    entries: &'a [&'a LogEntry],
+    pub tail: &'a LogEntry,
+    pub head: &'a LogEntry,
     ring: u64,
     /// The length of the sequence in the ring.
     used: u64,
@@ -61,18 +55,9 @@ pub(super) struct Active<'a> {
 
 impl<'a> Active<'a> {
     /// Returns None if there is no active sequence.
-    pub(super) fn new(entries: &'a [Entry], ring: u64) -> Option<Self> {
-        let used = entries.iter().map(|entry| entry.length).sum();
+    pub(super) fn new(entries: &'a [&'a LogEntry], ring: u64) -> Option<Self> {
+        let used = entries.iter().map(|entry| entry.entry_length).sum();
         Some(Active { entries, tail: entries.first()?, head: entries.last()?, ring, used })
-    }
-
-    pub(super) fn head(&self) -> &Entry {
-        self.head
-    }
-
-    /// Returns the first and the last sequence number.
-    pub(super) fn numbers(&self) -> (u64, u64) {
-        (self.tail.sequence, self.head.sequence)
     }
 
     /// Classifies a complete entry; `broken` if it breaks a rule.
@@ -90,13 +75,13 @@ impl<'a> Active<'a> {
     /// replayed are lost: a duplicate number, a newer entry for which there is no room, and an
     /// entry right after the head that breaks a rule. The number of the last kind cannot be
     /// trusted, because no writer leaves such an entry, so it is not treated as stale.
-    pub(super) fn classify(&self, entry: &Entry, broken: bool) -> Standing {
-        let index = entry.sequence.checked_sub(self.tail.sequence);
+    pub(super) fn classify(&self, entry: &LogEntry, broken: bool) -> Standing {
+        let index = entry.sequence_number.checked_sub(self.tail.sequence_number);
         let own = index.and_then(|index| self.entries.get(usize::try_from(index).ok()?));
         if own.is_some_and(|own| own.at == entry.at) {
             return Standing::Active;
         }
-        let end = (self.head.at + self.head.length) % self.ring;
+        let end = (self.head.at + self.head.entry_length) % self.ring;
         let distance = self.distance(end, entry.at);
         if distance == 0 && broken {
             return Standing::Contradicts;
@@ -104,9 +89,10 @@ impl<'a> Active<'a> {
         if index.is_none() {
             return Standing::Stale;
         }
-        let missing = entry.sequence.saturating_sub(self.head.sequence).saturating_sub(1);
-        let has_room =
-            missing <= distance / LOG_SECTOR && distance + entry.length + self.used <= self.ring;
+        let missing =
+            entry.sequence_number.saturating_sub(self.head.sequence_number).saturating_sub(1);
+        let has_room = missing <= distance / LOG_SECTOR
+            && distance + entry.entry_length + self.used <= self.ring;
         let has_tail = broken || entry.tail == end || self.begins_at(entry.tail);
         match missing > 0 && has_room && has_tail {
             true => Standing::AfterTorn,
