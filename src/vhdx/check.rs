@@ -62,8 +62,6 @@ impl Vhdx {
         let mut used: BitVec = BitVec::repeat(false, to_usize(used));
         report.entries = self.shape.entries;
         self.each_block(limits, |block| {
-            let what = if block.is_bitmap { "sector bitmap" } else { "block" };
-            let (index, length) = (block.index, block.length);
             let offset = match block.place {
                 Ok(Some(offset)) => offset,
                 Ok(None) => return Ok(()),
@@ -72,10 +70,12 @@ impl Vhdx {
                     return Ok(());
                 }
             };
-            match block.is_bitmap {
-                true => report.bitmap_blocks += 1,
-                false => report.payload_blocks += 1,
-            }
+            let (index, is_bitmap) = (block.index, block.is_bitmap);
+            let (what, count, length) = match is_bitmap {
+                true => ("sector bitmap", &mut report.bitmap_blocks, BITMAP_BLOCK),
+                false => ("block", &mut report.payload_blocks, self.used_bytes(index)),
+            };
+            *count += 1;
             let first = to_usize(offset / MB);
             if let Some(mine) = used.get_mut(first..first + to_usize(length.div_ceil(MB))) {
                 if mine.any() {
@@ -84,7 +84,7 @@ impl Vhdx {
                 mine.fill(true);
             }
             let partial = matches!(block.entry.state(), Ok(PayloadState::PartiallyPresent));
-            if partial && !block.is_bitmap && !self.metadata.has_parent() {
+            if partial && !is_bitmap && !self.metadata.has_parent() {
                 report.add(self.bad_entry(block.entry, what, index, EntryDefect::NoParent));
             }
             Ok(())

@@ -34,10 +34,10 @@ pub(super) enum VhdxError {
     #[error("expected {structure} version {expected}, found {found}")]
     Version { structure: &'static str, expected: u16, found: u16 },
     #[error(
-        "expected the log's offset and length to be multiples of 1 MiB, the offset at least 1 MiB, \
-         found {length:#x} bytes at {offset:#x}"
+        "expected {what} to have an offset and a length that are multiples of 1 MiB, the offset at \
+         least 1 MiB, found {length:#x} bytes at {offset:#x}"
     )]
-    LogPlace { offset: u64, length: u64 },
+    Place { what: String, offset: u64, length: u64 },
     #[error(
         "the file changed while it was read, so no range is certain; read it from a snapshot of \
          the storage, or when no program writes to it"
@@ -50,11 +50,6 @@ pub(super) enum VhdxError {
     RegionMissing(&'static str),
     #[error("the region table lists region {0} twice")]
     RegionTwice(Uuid),
-    #[error(
-        "expected region {id} to have an offset and a length that are multiples of 1 MiB, the \
-         offset at least 1 MiB, found {length:#x} bytes at {offset:#x}"
-    )]
-    RegionPlace { id: Uuid, offset: u64, length: u64 },
     #[error(
         "two structures overlap in the file: one at {start:#x} to {end:#x}, one from {next:#x} on \
          (the log counts as one)"
@@ -164,9 +159,9 @@ impl FormatError for VhdxError {
             Signature { format: OtherFormat::Unknown, .. } => ErrorKind::NotVirtualDisk,
             Signature { .. } => ErrorKind::UnknownFormat,
             Truncated { .. } | LogFileLength { .. } => ErrorKind::Truncated,
-            NoValidCopy { .. } | HeadersDiffer(_) | LogPlace { .. } => ErrorKind::Corrupt,
+            NoValidCopy { .. } | HeadersDiffer(_) | Place { .. } => ErrorKind::Corrupt,
             RegionCount(_) | RegionMissing(_) | RegionTwice(_) => ErrorKind::Corrupt,
-            RegionPlace { .. } | RegionOverlap { .. } => ErrorKind::Corrupt,
+            RegionOverlap { .. } => ErrorKind::Corrupt,
             Version { .. } => ErrorKind::UnsupportedVersion,
             UnknownRequired { .. } | LocatorType { .. } => ErrorKind::UnknownRequired,
             Changed | LogChanged => ErrorKind::Changed,
@@ -187,6 +182,11 @@ impl FormatError for VhdxError {
             }
         }
     }
+}
+
+/// Fails unless the condition holds.
+pub(super) fn ensure<E>(condition: bool, error: E) -> Result<(), E> {
+    if condition { Ok(()) } else { Err(error) }
 }
 
 /// The format of a file that is not VHDX.

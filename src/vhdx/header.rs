@@ -1,6 +1,6 @@
 //! The file type identifier and the header pair ([MS-VHDX] 2.2.1, 2.2.2).
 
-use super::error::{OtherFormat, VhdxError};
+use super::error::{OtherFormat, VhdxError, ensure};
 use super::layout::*;
 use crate::error::Result;
 use crate::limits::Limits;
@@ -46,15 +46,9 @@ impl StoredTwice {
                 valid.push((index, copy));
             }
         }
-        match valid.is_empty() {
-            false => Ok((states, valid)),
-            true => Err(VhdxError::NoValidCopy {
-                what,
-                signature: self.signature,
-                offsets: self.offsets,
-                states,
-            }),
-        }
+        let (signature, offsets) = (self.signature, self.offsets);
+        let none = VhdxError::NoValidCopy { what, signature, offsets, states };
+        ensure(!valid.is_empty(), none).map(|()| (states, valid))
     }
 }
 
@@ -111,9 +105,8 @@ pub(super) fn parse_pair(bytes: &[u8], at: u64) -> Result<(Header, [CopyState; 2
 
 impl Header {
     fn verify(&self) -> Result<(), VhdxError> {
-        let verify_version = |structure, expected, found| match found == expected {
-            true => Ok(()),
-            false => Err(VhdxError::Version { structure, expected, found }),
+        let verify_version = |structure, expected, found| {
+            ensure(found == expected, VhdxError::Version { structure, expected, found })
         };
         verify_version("header", 1, self.version)?;
         let dirty = !self.log_guid.is_nil();
@@ -124,11 +117,9 @@ impl Header {
         let (offset, length) = (self.log_offset, self.log_length);
         // A file whose log was never used may lack one.
         let none = !dirty && (offset, length) == (0, 0);
-        if none || is_placed(offset, length) && (length > 0 || !dirty) {
-            Ok(())
-        } else {
-            Err(VhdxError::LogPlace { offset, length })
-        }
+        let placed = is_placed(offset, length) && (length > 0 || !dirty);
+        let what = "the log".into();
+        ensure(none || placed, VhdxError::Place { what, offset, length })
     }
 }
 

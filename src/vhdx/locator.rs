@@ -1,7 +1,7 @@
 //! The parent locator ([MS-VHDX] 2.6.2.6): the path of a differencing file's parent, and the GUIDs
 //! that identify it.
 
-use super::error::VhdxError;
+use super::error::{VhdxError, ensure};
 use super::layout::{LOCATOR_ENTRY, ParentLocatorEntry, ParentLocatorHeader, VHDX_LOCATOR_TYPE};
 use crate::error::Result;
 use crate::wire::Fields;
@@ -32,13 +32,10 @@ impl ParentLocator {
         let mut fields = Fields::new("the parent locator", item);
         let header = ParentLocatorHeader::parse(&mut fields)?;
         let (expected, found) = (VHDX_LOCATOR_TYPE, header.locator_type);
-        if found != expected {
-            return Err(VhdxError::LocatorType { expected, found }.into());
-        }
+        ensure(found == expected, VhdxError::LocatorType { expected, found })?;
         let count = header.key_value_count;
-        if item.len() - fields.position() < usize::from(count) * LOCATOR_ENTRY {
-            return Err(VhdxError::LocatorCount { count, length: item.len() }.into());
-        }
+        let fits = usize::from(count) * LOCATOR_ENTRY <= item.len() - fields.position();
+        ensure(fits, VhdxError::LocatorCount { count, length: item.len() })?;
         let (mut linkage, mut linkage2, mut locator) = (None, None, Self::default());
         for _ in 0..count {
             let entry = ParentLocatorEntry::parse(&mut fields)?;
@@ -56,9 +53,8 @@ impl ParentLocator {
                 "absolute_win32_path" => &mut locator.absolute_win32_path,
                 _ => continue,
             };
-            if target.replace(text(value)?).is_some() {
-                return Err(VhdxError::LocatorKeyTwice(key).into());
-            }
+            let first = target.replace(text(value)?).is_none();
+            ensure(first, VhdxError::LocatorKeyTwice(key))?;
         }
         locator.parent_linkage = linkage_guid(&linkage.ok_or(VhdxError::LocatorLinkage)?)?;
         let linkage2 = linkage2.as_deref().map(linkage_guid).transpose()?;
@@ -83,11 +79,8 @@ impl ParentLocator {
 /// Returns the key or value that an entry points to.
 fn text_bytes(item: &[u8], offset: u32, length: u16) -> Result<&[u8], VhdxError> {
     let bytes = item.get(offset as usize..).and_then(|rest| rest.get(..length.into()));
-    bytes.filter(|bytes| bytes.len() % 2 == 0).ok_or(VhdxError::LocatorText {
-        offset,
-        length,
-        locator: item.len(),
-    })
+    let bytes = bytes.filter(|bytes| bytes.len() % 2 == 0);
+    bytes.ok_or(VhdxError::LocatorText { offset, length, locator: item.len() })
 }
 
 fn text(bytes: &[u8]) -> Result<String, VhdxError> {

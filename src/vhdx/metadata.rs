@@ -1,6 +1,6 @@
 //! The metadata region ([MS-VHDX] 2.6): the properties of the virtual disk.
 
-use super::error::VhdxError;
+use super::error::{VhdxError, ensure};
 use super::layout::*;
 use super::locator::ParentLocator;
 use crate::error::Result;
@@ -50,9 +50,7 @@ impl Metadata {
         let start = file.read_vec(limits, region.offset, length, "the metadata region")?;
         let by_id = system_items(&start[..METADATA_TABLE_BYTES], region)?;
         let items = Items { file, limits, start: &start, region, by_id };
-        if items.by_id.contains_key(&INCOMPLETE_FILE) {
-            return Err(VhdxError::Incomplete.into());
-        }
+        ensure(!items.by_id.contains_key(&INCOMPLETE_FILE), VhdxError::Incomplete)?;
         let parameters = items.bytes(FILE_PARAMETERS, 8, "file parameters")?;
         let parameters = FileParameters::parse(&mut Fields::new("file parameters", &parameters))?;
         let size = items.bytes(VIRTUAL_DISK_SIZE, 8, "virtual disk size")?;
@@ -75,14 +73,11 @@ impl Metadata {
     }
 
     fn verify(&self) -> Result<(), VhdxError> {
-        let (sector, found) = (self.logical_sector_size, self.virtual_size);
-        if !self.block_size.is_power_of_two() || !BLOCK_SIZES.contains(&self.block_size) {
-            return Err(VhdxError::BlockSize(self.block_size));
-        }
-        match found.is_multiple_of(sector.into()) && found <= MAX_VIRTUAL_SIZE {
-            true => Ok(()),
-            false => Err(VhdxError::VirtualSize { sector, found }),
-        }
+        let (block, sector, found) = (self.block_size, self.logical_sector_size, self.virtual_size);
+        let valid = block.is_power_of_two() && BLOCK_SIZES.contains(&block);
+        ensure(valid, VhdxError::BlockSize(block))?;
+        let valid = found.is_multiple_of(sector.into()) && found <= MAX_VIRTUAL_SIZE;
+        ensure(valid, VhdxError::VirtualSize { sector, found })
     }
 
     /// Returns whether the file holds only what differs from its parent.
@@ -106,9 +101,8 @@ impl Items<'_> {
     /// Returns the bytes of an item that must have at least `expected` of them.
     fn bytes(&self, id: Uuid, expected: u32, name: &'static str) -> Result<Vec<u8>> {
         let item = self.by_id.get(&id).ok_or(VhdxError::ItemMissing(name))?;
-        if item.length < expected {
-            return Err(VhdxError::ItemLength { name, expected, found: item.length }.into());
-        }
+        let found = item.length;
+        ensure(found >= expected, VhdxError::ItemLength { name, expected, found })?;
         let (from, length) = (item.offset as usize, item.length as usize);
         if let Some(bytes) = self.start.get(from..from + length) {
             return Ok(bytes.to_vec());
@@ -119,10 +113,9 @@ impl Items<'_> {
 
     fn sector_size(&self, id: Uuid, which: &'static str) -> Result<u32> {
         let bytes = self.bytes(id, 4, "sector size")?;
-        match Fields::new("sector size", &bytes).u32("sector_size")? {
-            size @ (512 | 4096) => Ok(size),
-            found => Err(VhdxError::SectorSize { which, found }.into()),
-        }
+        let found = Fields::new("sector size", &bytes).u32("sector_size")?;
+        ensure([512, 4096].contains(&found), VhdxError::SectorSize { which, found })?;
+        Ok(found)
     }
 }
 
@@ -154,17 +147,14 @@ fn system_items(table: &[u8], region: &Region) -> Result<HashMap<Uuid, MetadataT
 
 fn verify_item(item: &MetadataTableEntry, region: &Region) -> Result<(), VhdxError> {
     let MetadataTableEntry { item_id: id, offset, length, .. } = *item;
-    if item.is_required() && (item.is_user() || !KNOWN.contains(&id)) {
-        return Err(VhdxError::UnknownRequired { what: "metadata item", id });
-    }
+    let known = !item.is_user() && KNOWN.contains(&id);
+    let unknown = VhdxError::UnknownRequired { what: "metadata item", id };
+    ensure(known || !item.is_required(), unknown)?;
     let inside = u64::from(offset) + u64::from(length) <= region.length;
     let after_table = offset as usize >= METADATA_TABLE_BYTES;
     let well_placed = match length {
         0 => offset == 0,
         _ => inside && after_table && length <= MAX_ITEM_BYTES,
     };
-    match well_placed {
-        true => Ok(()),
-        false => Err(VhdxError::ItemPlace { id, offset, length, region: region.length }),
-    }
+    ensure(well_placed, VhdxError::ItemPlace { id, offset, length, region: region.length })
 }

@@ -27,7 +27,7 @@ use crate::error::{ErrorKind, Result, Subject};
 use crate::limits::Limits;
 use crate::source::{Reader, Source, Storage, Window};
 use bat::{BAT_ENTRY, BatEntry};
-use error::{EntryDefect, VhdxError};
+use error::{EntryDefect, VhdxError, ensure};
 use region::Regions;
 use std::path::Path;
 use std::sync::Arc;
@@ -84,10 +84,9 @@ impl Vhdx {
         let metadata = Metadata::read(&file, &regions.metadata, limits).map_err(name)?;
         let shape = BatShape::of(&metadata);
         let (needed, found) = (shape.entries, regions.bat.length / BAT_ENTRY);
-        if needed > found {
-            let Metadata { virtual_size: size, block_size, .. } = metadata;
-            return Err(file.name(VhdxError::BatLength { size, block_size, needed, found }));
-        }
+        let Metadata { virtual_size: size, block_size, .. } = metadata;
+        let too_short = VhdxError::BatLength { size, block_size, needed, found };
+        ensure(needed <= found, too_short).map_err(|error| file.name(error))?;
         Ok(Vhdx {
             file,
             creator,
@@ -200,9 +199,10 @@ impl Vhdx {
         })?;
         let state = |header: &Header| (header.sequence_number, header.file_write_guid);
         let same_length = self.file.length_now()? == self.file.stored_length();
-        match same_length && state(&header) == state(&self.header) {
-            true => Ok(()),
-            false => Err(self.changed()),
+        if same_length && state(&header) == state(&self.header) {
+            Ok(())
+        } else {
+            Err(self.changed())
         }
     }
 
@@ -257,13 +257,11 @@ impl Vhdx {
 
     fn check_place(&self, offset: u64, length: u64) -> Result<(), EntryDefect> {
         let end = offset.checked_add(length).filter(|&end| end <= self.file.length());
-        if offset < layout::HEADER_SECTION {
-            return Err(EntryDefect::HeaderSection);
-        }
-        match self.regions.occupied(offset, end.ok_or(EntryDefect::PastEnd)?) {
-            true => Err(EntryDefect::Region),
-            false => Ok(()),
-        }
+        ensure(offset >= layout::HEADER_SECTION, EntryDefect::HeaderSection)?;
+        ensure(
+            !self.regions.occupied(offset, end.ok_or(EntryDefect::PastEnd)?),
+            EntryDefect::Region,
+        )
     }
 
     fn bad_entry(

@@ -17,7 +17,6 @@ pub(super) struct Block {
     pub index: u64,
     /// The offset in the file, None if the entry has no block.
     pub place: Result<Option<u64>>,
-    pub length: u64,
     /// Whether a defect of the entry makes the file unusable: that of a sector bitmap is ignored if
     /// no block of its chunk is partially present.
     pub needed: bool,
@@ -38,7 +37,7 @@ impl Vhdx {
         self.each_block(limits, |block| match block.place {
             Err(error) if block.needed => Err(error),
             Ok(Some(offset)) if block.is_bitmap => {
-                parts.push(ByteRange { offset, length: block.length });
+                parts.push(ByteRange { offset, length: BITMAP_BLOCK });
                 Ok(())
             }
             _ => Ok(()),
@@ -59,39 +58,34 @@ impl Vhdx {
         let mut window = self.bat_window();
         let end = self.entry_offset(self.shape.entries);
         let mut needs_bitmap = false;
-        for index in 0..self.shape.entries {
-            let at = self.entry_offset(index);
+        for i in 0..self.shape.entries {
+            let at = self.entry_offset(i);
             let bytes = window.bytes(&self.file, limits, at, BAT_ENTRY, end)?;
             let Some(entry) = bytes.first_chunk().copied().map(BatEntry::from_le_bytes) else {
                 break;
             };
-            let chunk = index / (self.shape.chunk_ratio + 1);
-            let block = index - chunk;
-            if index == self.shape.bitmap_entry(chunk) {
-                let needed = take(&mut needs_bitmap);
-                // An entry that no block needs still has to be valid if it is marked as present.
-                let place = match needed || matches!(entry.has_bitmap(), Ok(true)) {
-                    true => self.bitmap(entry, chunk).map(Some),
-                    false => Ok(None),
-                };
-                if self.metadata.has_parent() {
-                    let length = BITMAP_BLOCK;
-                    visit(Block { entry, is_bitmap: true, index: chunk, place, length, needed })?;
+            let chunk = i / (self.shape.chunk_ratio + 1);
+            let block = i - chunk;
+            let is_bitmap = i == self.shape.bitmap_entry(chunk);
+            let (index, place, needed) = match is_bitmap {
+                true if self.metadata.has_parent() => {
+                    let needed = take(&mut needs_bitmap);
+                    // An entry that no block needs still has to be valid if it is marked as present.
+                    let place = match needed || matches!(entry.has_bitmap(), Ok(true)) {
+                        true => self.bitmap(entry, chunk).map(Some),
+                        false => Ok(None),
+                    };
+                    (chunk, place, needed)
                 }
-            } else if block < self.shape.payload_blocks {
-                needs_bitmap |= matches!(entry.state(), Ok(PayloadState::PartiallyPresent));
-                let place = self.payload(entry, block);
-                let place = place.map(|state| state.has_block().then_some(entry.offset()));
-                let length = self.used_bytes(block);
-                visit(Block {
-                    entry,
-                    is_bitmap: false,
-                    index: block,
-                    place,
-                    length,
-                    needed: true,
-                })?;
-            }
+                false if block < self.shape.payload_blocks => {
+                    needs_bitmap |= matches!(entry.state(), Ok(PayloadState::PartiallyPresent));
+                    let state = self.payload(entry, block);
+                    let place = state.map(|state| state.has_block().then_some(entry.offset()));
+                    (block, place, true)
+                }
+                _ => continue,
+            };
+            visit(Block { entry, is_bitmap, index, place, needed })?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The region tables ([MS-VHDX] 2.2.3): the places of the BAT and the metadata.
 
-use super::error::VhdxError;
+use super::error::{VhdxError, ensure};
 use super::header::{CopyState, is_placed};
 use super::layout::*;
 use crate::error::Result;
@@ -23,9 +23,7 @@ impl Regions {
         let (states, copies) = REGION_TABLES.find(start, 0)?;
         let mut fields = Fields::new("a region table", copies[0].1);
         let count = RegionTableHeader::parse(&mut fields)?.entry_count;
-        if count > MAX_TABLE_ENTRIES {
-            return Err(VhdxError::RegionCount(count).into());
-        }
+        ensure(count <= MAX_TABLE_ENTRIES, VhdxError::RegionCount(count))?;
         let regions = (0..count).map(|_| Region::parse(&mut fields));
         let mut all = regions.collect::<Result<Vec<_>>>()?;
         all.iter().try_for_each(Region::verify)?;
@@ -60,13 +58,11 @@ impl Region {
 
     fn verify(&self) -> Result<(), VhdxError> {
         let Region { id, offset, length, required } = *self;
-        if required && id != BAT_REGION && id != METADATA_REGION {
-            return Err(VhdxError::UnknownRequired { what: "region", id });
-        }
-        match is_placed(offset, length) && length > 0 {
-            true => Ok(()),
-            false => Err(VhdxError::RegionPlace { id, offset, length }),
-        }
+        let known = [BAT_REGION, METADATA_REGION].contains(&id);
+        ensure(known || !required, VhdxError::UnknownRequired { what: "region", id })?;
+        let what = format!("region {id}");
+        let placed = is_placed(offset, length) && length > 0;
+        ensure(placed, VhdxError::Place { what, offset, length })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The rules that a log entry ([MS-VHDX] 2.3.1) and its parts must follow.
 
-use super::super::error::BrokenRule;
+use super::super::error::{BrokenRule, ensure};
 use super::super::layout::*;
 use uuid::Uuid;
 
@@ -16,22 +16,17 @@ impl LogEntry {
 
     /// Verifies the rules that concern only the header.
     pub(super) fn check_header(&self, ring: u64) -> Result<(), BrokenRule> {
-        if !self.tail.is_multiple_of(LOG_SECTOR) || self.tail >= ring {
-            return Err(BrokenRule::Tail(self.tail));
-        }
-        if self.sequence_number == 0 {
-            return Err(BrokenRule::Sequence);
-        }
+        let is_sector = self.tail.is_multiple_of(LOG_SECTOR) && self.tail < ring;
+        ensure(is_sector, BrokenRule::Tail(self.tail))?;
+        ensure(self.sequence_number > 0, BrokenRule::Sequence)?;
         self.check_length(0)
     }
 
     /// Verifies that the descriptors and this many data sectors fit into the entry.
     pub(super) fn check_length(&self, data_sectors: u64) -> Result<(), BrokenRule> {
         let needed = (self.descriptor_sectors() + data_sectors) * LOG_SECTOR;
-        match needed <= self.entry_length {
-            true => Ok(()),
-            false => Err(BrokenRule::Length { length: self.entry_length, needed }),
-        }
+        let length = self.entry_length;
+        ensure(needed <= length, BrokenRule::Length { length, needed })
     }
 
     /// Verifies the `index`th descriptor.
@@ -40,14 +35,12 @@ impl LogEntry {
         descriptor: &LogDescriptor,
         index: u64,
     ) -> Result<(), BrokenRule> {
-        if !descriptor.is_zero() && !descriptor.is_data() {
-            let found = u32::from_le_bytes(descriptor.signature);
-            return Err(BrokenRule::DescriptorSignature { index, found });
-        }
+        let found = u32::from_le_bytes(descriptor.signature);
+        let known = descriptor.is_zero() || descriptor.is_data();
+        ensure(known, BrokenRule::DescriptorSignature { index, found })?;
         let (offset, length) = (descriptor.file_offset, descriptor.length());
-        if offset % LOG_SECTOR != 0 || length % LOG_SECTOR != 0 {
-            return Err(BrokenRule::DescriptorPlace { index, offset, length });
-        }
+        let pages = offset.is_multiple_of(LOG_SECTOR) && length.is_multiple_of(LOG_SECTOR);
+        ensure(pages, BrokenRule::DescriptorPlace { index, offset, length })?;
         self.check_sequence("descriptor", index, descriptor.sequence_number)
     }
 
@@ -57,19 +50,15 @@ impl LogEntry {
         sector: &DataSector,
         index: u64,
     ) -> Result<(), BrokenRule> {
-        if sector.signature != *LOG_DATA_SIGNATURE {
-            let found = u32::from_le_bytes(sector.signature);
-            return Err(BrokenRule::DataSignature { index, found });
-        }
+        let found = u32::from_le_bytes(sector.signature);
+        let known = sector.signature == *LOG_DATA_SIGNATURE;
+        ensure(known, BrokenRule::DataSignature { index, found })?;
         let found = u64::from(sector.sequence_high) << 32 | u64::from(sector.sequence_low);
         self.check_sequence("data sector", index, found)
     }
 
     fn check_sequence(&self, part: &'static str, index: u64, found: u64) -> Result<(), BrokenRule> {
-        match found == self.sequence_number {
-            true => Ok(()),
-            false => Err(BrokenRule::PartSequence { part, index, found }),
-        }
+        ensure(found == self.sequence_number, BrokenRule::PartSequence { part, index, found })
     }
 
     /// Returns the number of sectors with the header and the descriptors.

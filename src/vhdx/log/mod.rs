@@ -6,7 +6,7 @@ mod ring;
 mod sequence;
 
 use super::check::FileCheck;
-use super::error::{BrokenRule, Finding, VhdxError};
+use super::error::{BrokenRule, Finding, VhdxError, ensure};
 use super::layout::{Header, LogEntry, MB};
 use crate::error::Result;
 use crate::limits::{Limits, MemoryReservation};
@@ -42,10 +42,8 @@ pub(super) fn replay(file: &Reader, header: &Header, limits: &Limits) -> Result<
     };
     let findings = check_others(&active, &whole, ring.offset)?;
     let (head, stored) = (active.head, file.stored_length());
-    if stored < head.flushed_file_offset {
-        let flushed = head.flushed_file_offset;
-        return Err(VhdxError::LogFileLength { flushed, end: stored }.into());
-    }
+    let flushed = head.flushed_file_offset;
+    ensure(stored >= flushed, VhdxError::LogFileLength { flushed, end: stored })?;
     let mut length = stored;
     if head.last_file_offset > stored {
         // An unrounded length is rounded up, because space is allocated in units of 1 MiB.

@@ -1,6 +1,6 @@
 //! The log as a ring of 4 KiB sectors: finds complete entries and replays one.
 
-use super::super::error::{BrokenRule, VhdxError};
+use super::super::error::{BrokenRule, VhdxError, ensure};
 use super::super::layout::*;
 use super::Replay;
 use crate::error::Result;
@@ -71,9 +71,7 @@ impl<'a> Ring<'a> {
 
     fn is_whole(&mut self, entry: &LogEntry) -> Result<bool> {
         self.covered += entry.entry_length;
-        if self.covered / MAX_COVER > self.length {
-            return Err(VhdxError::LogOverlap.into());
-        }
+        ensure(self.covered / MAX_COVER <= self.length, VhdxError::LogOverlap)?;
         let first = self.sector(entry.at)?;
         let mut crc = checksum(first, CHECKSUM_AT);
         for at in (LOG_SECTOR..entry.entry_length).step_by(LOG_SECTOR_BYTES) {
