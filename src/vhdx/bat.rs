@@ -1,7 +1,7 @@
 //! The block allocation table ([MS-VHDX] 2.5): the place and the state of each block.
 
 use super::error::EntryDefect;
-use super::layout::{MB, SECTORS_PER_CHUNK};
+use super::layout::{MIB, SECTORS_PER_CHUNK};
 use super::metadata::Metadata;
 use std::fmt;
 
@@ -43,7 +43,7 @@ impl BatShape {
 pub(super) const BAT_ENTRY: u64 = size_of::<BatEntry>() as u64;
 
 const STATE: u64 = 7;
-const OFFSET: u64 = !(MB - 1);
+const OFFSET: u64 = !(MIB - 1);
 
 /// A BAT entry (2.5): the state in bits 0 to 2, the offset in MiB from bit 20 on. States without a
 /// block may keep the offset of an earlier block; it is ignored.

@@ -1,4 +1,4 @@
-//! Checks what a query does not need: every BAT entry, blocks that two entries share, both copies
+//! Checks the structures that a query does not need: every BAT entry, blocks that two entries share, both copies
 //! of duplicated structures, and log entries that were not replayed.
 
 use super::Vhdx;
@@ -44,7 +44,7 @@ impl Vhdx {
     /// mebibyte of the file.
     ///
     /// # Errors
-    /// Only if reading fails or the memory budget would be exceeded. Anything wrong in the file is
+    /// Fails only if reading fails or the memory budget would be exceeded. Any defect of the file is
     /// a finding.
     pub(crate) fn check(&self, limits: &Limits) -> Result<FileCheck> {
         let mut report = self.log_findings.clone();
@@ -57,7 +57,7 @@ impl Vhdx {
                 report.add(Finding::Copy { what, index, state });
             }
         }
-        let used = self.file.length().div_ceil(MB);
+        let used = self.file.length().div_ceil(MIB);
         limits.memory.check(used / 8, "the map of used blocks")?;
         let mut used: BitVec = BitVec::repeat(false, to_usize(used));
         report.entries = self.shape.entries;
@@ -76,8 +76,8 @@ impl Vhdx {
                 false => ("block", &mut report.payload_blocks, self.used_bytes(index)),
             };
             *count += 1;
-            let first = to_usize(offset / MB);
-            if let Some(mine) = used.get_mut(first..first + to_usize(length.div_ceil(MB))) {
+            let first = to_usize(offset / MIB);
+            if let Some(mine) = used.get_mut(first..first + to_usize(length.div_ceil(MIB))) {
                 if mine.any() {
                     report.add(Finding::SharedBlock { what, index, offset });
                 }

@@ -257,7 +257,7 @@ pub(super) enum Finding {
     SharedBlock { what: &'static str, index: u64, offset: u64 },
     #[error(
         "a whole log entry with sequence number {sequence} at {at:#x} was ignored: an entry between \
-         it and number {head}, where the log ends, is missing or torn{}",
+         it and number {head}, which ends the log, is missing or torn{}",
         optional(.rule.map(|rule| format!("; it also breaks a rule: {rule}")))
     )]
     IgnoredEntry { sequence: u64, at: u64, head: u64, rule: Option<BrokenRule> },

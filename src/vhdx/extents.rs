@@ -1,5 +1,5 @@
-//! What one file holds in each part of the virtual disk, according to its BAT and, within partially
-//! present blocks, its sector bitmaps. Both are read in windows.
+//! The extents of one file: the state of each part of the virtual disk according to the file's BAT
+//! and, within partially present blocks, its sector bitmaps. Both are read in windows.
 
 use super::Vhdx;
 use super::bat::{BAT_ENTRY, BatEntry, PayloadState};
@@ -12,15 +12,15 @@ use crate::size::to_usize;
 use crate::source::Window;
 use std::sync::Arc;
 
-/// Where extents are cut.
+/// The changes at which extents are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Coalescing {
-    /// Where the state changes: for questions about ranges.
+    /// A change of state: for questions about ranges.
     ByState,
-    /// Where the state or the place of the data in the file changes: for reading the data.
+    /// A change of state or of the data's place in the file: for reading the data.
     Mapped,
-    /// Where the state changes, with a partially present block as data in its whole length: for
-    /// questions about other states, which need no sector bitmaps.
+    /// A change of state, with a partially present block as data in its whole length: for questions
+    /// about other states, which need no sector bitmaps.
     ByBlock,
 }
 
@@ -197,7 +197,8 @@ impl Layer for Extents {
     }
 }
 
-/// Returns what the disk has in a block of this state; a file without a parent has zeros.
+/// Returns the layer's state in a block of this state; without a parent, undefined blocks are
+/// zeros.
 pub(super) fn layer_state(state: PayloadState, child: bool) -> LayerState {
     match state {
         PayloadState::NotPresent => LayerState::Absent,

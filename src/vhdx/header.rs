@@ -125,6 +125,6 @@ impl Header {
 
 /// Returns whether this is a possible place of the log or a region.
 pub(super) fn is_placed(offset: u64, length: u64) -> bool {
-    let aligned = offset.is_multiple_of(MB) && length.is_multiple_of(MB);
+    let aligned = offset.is_multiple_of(MIB) && length.is_multiple_of(MIB);
     aligned && offset >= HEADER_SECTION && offset.checked_add(length).is_some()
 }

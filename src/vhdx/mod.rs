@@ -219,7 +219,7 @@ impl Vhdx {
         Window::new("the BAT", self.regions.bat.offset, self.entry_offset(self.shape.entries))
     }
 
-    /// Returns a payload block's state; if it has a block, its place was checked against the file.
+    /// Returns a payload block's state, after checking the block's place against the file.
     /// Without a parent, a partially present block is read as a fully present one.
     fn payload(&self, entry: BatEntry, block: u64) -> Result<PayloadState> {
         let bad_entry = |defect| self.bad_entry(entry, "block", block, defect);

@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::range::ByteRange;
 use std::mem::take;
 
-/// A block of the file, or none, according to a meaningful BAT entry.
+/// A meaningful BAT entry and its block, if it has one.
 pub(super) struct Block {
     pub entry: BatEntry,
     /// Whether this is the sector bitmap of chunk `index`, not payload block `index`.
@@ -28,7 +28,7 @@ impl Vhdx {
     /// sector bitmap blocks. Sorted by offset, none overlapping.
     ///
     /// # Errors
-    /// As reading the BAT: an entry that contradicts the format or the file.
+    /// Fails if the BAT cannot be read, or if an entry contradicts the format or the file.
     pub(crate) fn metadata_parts(&self, limits: &Limits) -> Result<Vec<ByteRange>> {
         let mut parts = vec![ByteRange::from(0..HEADER_SECTION)];
         let regions =

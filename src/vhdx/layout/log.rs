@@ -19,7 +19,7 @@ pub(in crate::vhdx) struct LogEntry {
     pub reserved: u32,
     pub log_guid: Uuid,
     /// This field and the next one need not be aligned: an existing writer stores the unrounded
-    /// length of the file, although [MS-VHDX] requires multiples of 1 MB.
+    /// length of the file, although [MS-VHDX] requires multiples of 1 MiB.
     pub flushed_file_offset: u64,
     pub last_file_offset: u64,
 }

@@ -37,8 +37,8 @@ pub(super) use metadata::{
 
 use uuid::{Uuid, uuid};
 
-pub(super) const KB: u64 = 1 << 10;
-pub(super) const MB: u64 = 1 << 20;
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
 
 /// File type identifier (2.2.1).
 pub(super) const FILE_SIGNATURE: &[u8; 8] = b"vhdxfile";
@@ -48,27 +48,27 @@ pub(super) const CHECKSUM_AT: usize = 4;
 
 /// The two headers (2.2.2): 4 KiB each.
 pub(super) const HEADERS: StoredTwice =
-    StoredTwice { what: "header", signature: "head", offsets: [64 * KB, 128 * KB], length: 4096 };
+    StoredTwice { what: "header", signature: "head", offsets: [64 * KIB, 128 * KIB], length: 4096 };
 
 /// The two region tables (2.2.3): 64 KiB each; entries of 32 bytes.
 pub(super) const REGION_TABLES: StoredTwice = StoredTwice {
     what: "region table",
     signature: "regi",
-    offsets: [192 * KB, 256 * KB],
+    offsets: [192 * KIB, 256 * KIB],
     length: 64 << 10,
 };
-/// 2.2.3.1: at most 2047 entries, as many as fit into 64 KB after the 16-byte header.
+/// 2.2.3.1: at most 2047 entries, as many as fit into 64 KiB after the 16-byte header.
 pub(super) const MAX_TABLE_ENTRIES: u32 = 2047;
 pub(super) const BAT_REGION: Uuid = uuid!("2DC27766-F623-4200-9D64-115E9BFD4A08");
 pub(super) const METADATA_REGION: Uuid = uuid!("8B7CA206-4790-4B9A-B8FE-575F050F886E");
 
 /// The end of the second region table, up to which opening reads the header section.
-pub(super) const HEADER_TABLES_END: u64 = 320 * KB;
+pub(super) const HEADER_TABLES_END: u64 = 320 * KIB;
 
 /// Everything except the header section is 1 MiB aligned and begins after it (2.1).
-pub(super) const HEADER_SECTION: u64 = MB;
+pub(super) const HEADER_SECTION: u64 = MIB;
 
-/// The log (2.3): entries and their parts are whole sectors of 4 KB.
+/// The log (2.3): entries and their parts are whole sectors of 4 KiB.
 pub(super) const LOG_SECTOR: u64 = LOG_SECTOR_BYTES as u64;
 pub(super) const LOG_SECTOR_BYTES: usize = 4096;
 pub(super) const LOG_ENTRY_SIGNATURE: &[u8; 4] = b"loge";
@@ -76,10 +76,10 @@ pub(super) const LOG_ENTRY_HEADER: u64 = 64;
 pub(super) const LOG_DESCRIPTOR: u64 = 32;
 pub(super) const LOG_DATA_SIGNATURE: &[u8; 4] = b"data";
 
-/// The metadata table (2.6.1): the first 64 KB of its region; an item is at most 1 MB.
+/// The metadata table (2.6.1): the first 64 KiB of its region; an item is at most 1 MiB.
 pub(super) const METADATA_TABLE_BYTES: usize = 64 << 10;
 /// The length of the region that is read at once: the table and what writers put after it.
-pub(super) const METADATA_READ: u64 = 128 * KB;
+pub(super) const METADATA_READ: u64 = 128 * KIB;
 pub(super) const METADATA_SIGNATURE: &[u8; 8] = b"metadata";
 pub(super) const MAX_ITEM_BYTES: u32 = 1 << 20;
 
@@ -108,5 +108,5 @@ pub(super) const BLOCK_SIZES: std::ops::RangeInclusive<u32> = 1 << 20..=256 << 2
 pub(super) const MAX_VIRTUAL_SIZE: u64 = 64 << 40;
 
 /// A sector bitmap block is 1 MiB, so a chunk has 2^23 sectors (2.4).
-pub(super) const BITMAP_BLOCK: u64 = MB;
+pub(super) const BITMAP_BLOCK: u64 = MIB;
 pub(super) const SECTORS_PER_CHUNK: u64 = 1 << 23;

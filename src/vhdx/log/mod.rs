@@ -7,7 +7,7 @@ mod sequence;
 
 use super::check::FileCheck;
 use super::error::{BrokenRule, Finding, VhdxError, ensure};
-use super::layout::{Header, LogEntry, MB};
+use super::layout::{Header, LogEntry, MIB};
 use crate::error::Result;
 use crate::limits::{Limits, MemoryReservation};
 use crate::source::{Overlay, Reader};
@@ -47,7 +47,7 @@ pub(super) fn replay(file: &Reader, header: &Header, limits: &Limits) -> Result<
     let mut length = stored;
     if head.last_file_offset > stored {
         // An unrounded length is rounded up, because space is allocated in units of 1 MiB.
-        let rounded = head.last_file_offset.checked_next_multiple_of(MB);
+        let rounded = head.last_file_offset.checked_next_multiple_of(MIB);
         length = rounded.unwrap_or(head.last_file_offset);
     }
     let (overlay, reservation) = (Overlay::default(), limits.memory.reservation());

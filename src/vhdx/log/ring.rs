@@ -16,7 +16,7 @@ use uuid::Uuid;
 const MAX_COVER: u64 = 2;
 
 /// The number of bytes of the log that are read at once: the length of most logs.
-const WINDOW: u64 = MB;
+const WINDOW: u64 = MIB;
 
 /// The approximate memory that one entry takes until the log is replayed.
 const ENTRY_BYTES: u64 = 320;
@@ -52,7 +52,7 @@ impl<'a> Ring<'a> {
         Ok(&bytes[..LOG_SECTOR_BYTES])
     }
 
-    /// Finds every complete entry of this log, wherever it begins. The checksum decides first: an
+    /// Finds every complete entry of this log, at any sector. The checksum decides first: an
     /// entry with a correct checksum was written completely, so a rule that it breaks does not mean
     /// that it was never written.
     pub(super) fn scan(&mut self, log_guid: Uuid) -> Result<Vec<WholeEntry>> {
@@ -120,7 +120,7 @@ impl<'a> Ring<'a> {
             entry.check_descriptor(&descriptor, i).map_err(|_| VhdxError::LogChanged)?;
             let (offset, length) = (descriptor.file_offset, descriptor.length());
             if length == 0 {
-                continue; // updates nothing, wherever that is
+                continue; // updates nothing, whatever its offset
             }
             let end = offset.checked_add(length).filter(|&end| end <= replay.length);
             let end = end.ok_or(VhdxError::LogUpdate { offset, length, end: replay.length })?;

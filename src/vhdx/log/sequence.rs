@@ -66,13 +66,13 @@ impl<'a> Active<'a> {
     /// previous one. It does not overwrite the active sequence until all of it is applied, and does
     /// not flush between entries. So of the complete entries that are not active,
     /// - smaller numbers are stale, common, and harmless;
-    /// - greater ones lie in the space that the sequence leaves free, with room before them for
+    /// - greater ones lie in the space that the sequence leaves free, with space before them for
     ///   each missing number. An entry that breaks no rule also names a tail that power loss can
     ///   explain: an active entry, or the place after the head. Any other tail means that the
     ///   missing entries had been applied, so they were once complete, and were damaged later.
     ///
     /// Everything else means that the sequence may be an old one, and that the entries to be
-    /// replayed are lost: a duplicate number, a newer entry for which there is no room, and an
+    /// replayed are lost: a duplicate number, a newer entry for which there is no space, and an
     /// entry right after the head that breaks a rule. The number of the last kind cannot be
     /// trusted, because no writer leaves such an entry, so it is not treated as stale.
     pub(super) fn classify(&self, entry: &LogEntry, broken: bool) -> Standing {
@@ -91,10 +91,10 @@ impl<'a> Active<'a> {
         }
         let missing =
             entry.sequence_number.saturating_sub(self.head.sequence_number).saturating_sub(1);
-        let has_room = missing <= distance / LOG_SECTOR
+        let has_space = missing <= distance / LOG_SECTOR
             && distance + entry.entry_length + self.used <= self.ring;
         let has_tail = broken || entry.tail == end || self.begins_at(entry.tail);
-        match missing > 0 && has_room && has_tail {
+        match missing > 0 && has_space && has_tail {
             true => Standing::AfterTorn,
             false => Standing::Contradicts,
         }
