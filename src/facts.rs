@@ -1,4 +1,4 @@
-//! Facts about an undocumented format, with the confidence in each.
+//! What is known about an undocumented format, and with what confidence.
 
 /// The confidence in a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -6,7 +6,7 @@
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Confidence {
-    /// Verified in a file that Windows wrote.
+    /// Seen in a file that Windows wrote.
     Verified,
     /// Read in a published analysis of the Windows driver.
     Published,
@@ -30,10 +30,14 @@ pub struct Fact {
     pub statement: &'static str,
 }
 
-pub(crate) const fn fact(
-    name: &'static str,
-    confidence: Confidence,
-    statement: &'static str,
-) -> Fact {
-    Fact { name, confidence, statement }
+/// A table of facts, one per row: name, confidence, statement.
+macro_rules! facts {
+    ($($name:literal $confidence:ident $statement:literal;)*) => {
+        &[$(Fact {
+            name: $name,
+            confidence: $crate::facts::Confidence::$confidence,
+            statement: $statement,
+        }),*]
+    };
 }
+pub(crate) use facts;

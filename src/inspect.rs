@@ -5,6 +5,9 @@ use crate::error::Result;
 use crate::limits::Limits;
 use crate::size::to_usize;
 use crate::source::Reader;
+use crate::wire::FieldRecord;
+use byteorder::{ByteOrder, LittleEndian};
+use uuid::Uuid;
 
 /// One field, or a range of bytes without a known meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub struct Field {
     pub name: String,
     /// The field's value in readable form.
     pub value: String,
-    /// The field's bytes in hexadecimal, if their meaning is unknown or in doubt.
+    /// The field's bytes in hexadecimal, unless the value is all that they hold.
     pub raw: Option<String>,
 }
 
@@ -50,16 +53,32 @@ impl Inspection {
         self.fields.push(field);
     }
 
-    /// Adds a field whose meaning is in doubt, together with its bytes.
+    /// Adds a field together with its bytes.
     pub(crate) fn add_raw(&mut self, offset: u64, bytes: &[u8], name: &str, value: String) {
-        let raw = Some(hex(bytes));
-        self.fields.push(Field {
-            offset,
-            length: bytes.len() as u64,
-            name: name.into(),
-            value,
-            raw,
+        let (length, raw) = (bytes.len() as u64, Some(hex(bytes)));
+        self.fields.push(Field { offset, length, name: name.into(), value, raw });
+    }
+
+    /// Adds a field of a structure. If no value is given, that of an integer or a GUID follows from
+    /// its length, and any other field is unknown.
+    pub(crate) fn add_record(
+        &mut self,
+        structure: &str,
+        record: &FieldRecord<'_>,
+        value: Option<String>,
+    ) {
+        let FieldRecord { name, offset, bytes } = *record;
+        let value = value.or_else(|| match bytes.len() {
+            length @ 1..=8 => Some(LittleEndian::read_uint(bytes, length).to_string()),
+            _ => Uuid::from_slice_le(bytes).ok().map(|guid| guid.to_string()),
         });
+        match value {
+            Some(value) => {
+                let name = format!("{structure} {}", name.replace('_', " "));
+                self.add_raw(offset, bytes, &name, value);
+            }
+            None => self.add_unknown(offset, bytes),
+        }
     }
 
     /// Adds unnamed bytes: the rows that are not all zeros, and the number of zero bytes.

@@ -3,10 +3,8 @@
 //! ones of the [layout](super::layout) first, then every other one that a page has room for.
 
 use super::layout::*;
-use super::raw::HeaderCopy;
 use byteorder::{ByteOrder, LittleEndian};
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A convention for a page's checksum: its offset, the bytes that it covers, and the variant of
 /// CRC-32C.
@@ -14,8 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// ```
 /// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
 /// let table = vhdx_rct::rct::TrackingTable::open("testdata/child.avhdx.rct")?;
-/// let checksum = table.header().checksum.to_string();
-/// assert_eq!(checksum, "CRC-32C at 0x04 over 0x08..0x1000");
+/// let checksum = table.checksum();
+/// assert_eq!(checksum.to_string(), "CRC-32C at 0x04 over 0x08..0x1000");
 /// # Ok::<(), vhdx_rct::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,9 +71,9 @@ impl Checksum {
 
 /// Returns the end of a header's branch history, or None if the count is invalid.
 fn history_end(header: &[u8]) -> Option<usize> {
-    let header = HeaderCopy::from_bytes(header).ok()?;
-    let is_valid = (1..=MAX_BRANCHES).contains(&usize::from(header.branch_count));
-    is_valid.then(|| HEADER_BYTES - header.unknown_after_history.len())
+    let count = header.get(BRANCH_COUNT_AT..)?.first_chunk()?;
+    let count = usize::from(u16::from_le_bytes(*count));
+    (1..=MAX_BRANCHES).contains(&count).then_some(HISTORY_AT + count * BRANCH_BYTES)
 }
 
 impl fmt::Display for Checksum {
@@ -90,44 +88,40 @@ impl fmt::Display for Checksum {
     }
 }
 
-/// Returns every convention that a header may have, likely ones first.
-pub(super) fn header_candidates() -> impl Iterator<Item = Checksum> + Clone {
-    LIKELY_HEADER_CHECKSUMS.iter().copied().chain(unlikely_header_checksums())
+/// The conventions that are probed for a kind of page.
+pub(super) struct Conventions {
+    /// Those that are tried first, in order.
+    pub likely: &'static [Checksum],
+    /// The offsets and ends of all others.
+    pub places: &'static [usize],
+    pub ends: &'static [End],
 }
 
-fn unlikely_header_checksums() -> impl Iterator<Item = Checksum> + Clone {
-    let all = space(HEADER_CHECKSUM_PLACES.iter().copied(), HEADER_CHECKSUM_ENDS);
-    all.filter(|sum| !LIKELY_HEADER_CHECKSUMS.contains(sum))
+impl Conventions {
+    /// Returns every convention, likely ones first: each place with each range, from the page's
+    /// start or from after the checksum up to each end, standard and raw.
+    pub(super) fn all(&self) -> impl Iterator<Item = Checksum> + use<> {
+        let Conventions { likely, places, ends } = *self;
+        let others = places.iter().flat_map(move |&at| {
+            [0, at + 4].into_iter().flat_map(move |from| {
+                let of =
+                    move |raw| ends.iter().map(move |&until| Checksum { at, from, until, raw });
+                // Leading zeros do not change a raw CRC: at 0 both ranges are the same.
+                of(false).chain(of(true).filter(move |_| at + from > 0))
+            })
+        });
+        likely.iter().copied().chain(others.filter(|sum| !likely.contains(sum)))
+    }
 }
 
-/// Returns every convention that a sequence page may have, likely ones first.
-pub(super) fn sequence_candidates() -> impl Iterator<Item = Checksum> + Clone {
-    let all = space(SEQUENCE_CHECKSUM_PLACES.iter().copied(), SEQUENCE_CHECKSUM_ENDS);
-    let unlikely = all.filter(|sum| !LIKELY_SEQUENCE_CHECKSUMS.contains(sum));
-    LIKELY_SEQUENCE_CHECKSUMS.iter().copied().chain(unlikely)
-}
-
-/// Returns each place with each range: from the page's start or from after the checksum, up to each
-/// end, standard and raw.
-fn space(
-    places: impl Iterator<Item = usize> + Clone,
-    ends: &'static [End],
-) -> impl Iterator<Item = Checksum> + Clone {
-    places.flat_map(move |at| {
-        [0, at + 4].into_iter().flat_map(move |from| {
-            let of = move |raw| ends.iter().map(move |&until| Checksum { at, from, until, raw });
-            // Leading zeros do not change a raw CRC: at 0 both ranges are the same.
-            of(false).chain(of(true).filter(move |_| at + from > 0))
-        })
-    })
-}
-
-/// Finds the convention of a file's headers: the first that is correct on both copies or, if none
-/// is, the first that is correct on one. If the copies have different conventions, the copy with
-/// the likelier one is valid. The unlikely ones are tried only if no likely one is correct.
-pub(super) fn of_headers(copies: [&[u8]; 2]) -> Option<Checksum> {
-    let likely = LIKELY_HEADER_CHECKSUMS.iter().copied();
-    first_holding(likely, copies).or_else(|| first_holding(unlikely_header_checksums(), copies))
+/// Returns the convention of a file's two header copies: the first that is correct on both or, if
+/// none is, the first that is correct on one; None if none of those that are probed is. If the
+/// copies have different conventions, the copy with the likelier one is valid. The unlikely ones
+/// are tried only if no likely one is correct.
+#[must_use]
+pub fn header_checksum(copies: [&[u8]; 2]) -> Option<Checksum> {
+    let likely = HEADER_CHECKSUMS.likely.iter().copied();
+    first_holding(likely, copies).or_else(|| first_holding(HEADER_CHECKSUMS.all(), copies))
 }
 
 fn first_holding(
@@ -149,9 +143,8 @@ fn first_holding(
 /// down, nearly always to one, and only these are checked from then on.
 #[derive(Debug)]
 pub struct SequenceChecksums {
-    candidates: Vec<Checksum>,
-    /// A bit for each remaining candidate.
-    left: AtomicU32,
+    remaining: Vec<Checksum>,
+    is_fresh: bool,
 }
 
 impl Default for SequenceChecksums {
@@ -164,33 +157,28 @@ impl SequenceChecksums {
     /// Creates a value with every convention that is probed.
     #[must_use]
     pub fn new() -> Self {
-        let candidates: Vec<Checksum> = sequence_candidates().collect();
-        let left = AtomicU32::new((1 << candidates.len()) - 1);
-        SequenceChecksums { candidates, left }
+        SequenceChecksums { remaining: SEQUENCE_CHECKSUMS.all().collect(), is_fresh: true }
     }
 
     /// Returns whether the page is correct by a convention that all pages before it have too. A
     /// page that is not correct changes nothing.
-    pub fn accept(&self, page: &[u8]) -> bool {
-        let left = self.left.load(Relaxed);
-        let holds =
-            |bit: &u32| left & bit != 0 && self.candidates[bit.ilog2() as usize].holds(page);
-        let held: u32 = (0..self.candidates.len()).map(|i| 1 << i).filter(holds).sum();
-        // A page in another thread may have narrowed them down differently in the meantime.
-        let narrow = |left: u32| Some(left & held).filter(|&both| both != 0);
-        self.left.fetch_update(Relaxed, Relaxed, narrow).is_ok()
+    pub fn accept(&mut self, page: &[u8]) -> bool {
+        if let [only] = self.remaining[..] {
+            return only.holds(page);
+        }
+        let holding: Vec<Checksum> =
+            self.remaining.iter().copied().filter(|sum| sum.holds(page)).collect();
+        let is_correct = !holding.is_empty();
+        if is_correct {
+            (self.remaining, self.is_fresh) = (holding, false);
+        }
+        is_correct
     }
 
     /// Returns the likeliest remaining convention; None before the first page.
     #[must_use]
     pub fn found(&self) -> Option<Checksum> {
-        let left = self.left.load(Relaxed);
-        let is_decided = (left.count_ones() as usize) < self.candidates.len();
-        is_decided.then(|| self.candidates[left.trailing_zeros() as usize])
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.candidates.len()
+        (!self.is_fresh).then(|| self.remaining[0])
     }
 }
 
@@ -213,11 +201,11 @@ mod tests {
 
     #[test]
     fn candidates_are_distinct_and_bounded() {
-        let headers: Vec<Checksum> = header_candidates().collect();
-        let sequences: Vec<Checksum> = sequence_candidates().collect();
+        let headers: Vec<Checksum> = HEADER_CHECKSUMS.all().collect();
+        let sequences: Vec<Checksum> = SEQUENCE_CHECKSUMS.all().collect();
         assert_eq!((headers.len(), sequences.len()), (24 * 12 - 3, 3 * 4 - 1));
         for (all, likely) in
-            [(headers, LIKELY_HEADER_CHECKSUMS), (sequences, LIKELY_SEQUENCE_CHECKSUMS)]
+            [(headers, HEADER_CHECKSUMS.likely), (sequences, SEQUENCE_CHECKSUMS.likely)]
         {
             assert_eq!(all[..likely.len()], *likely);
             for (i, sum) in all.iter().enumerate() {
@@ -234,7 +222,12 @@ mod tests {
     fn nothing_holds_on_zeros() {
         for length in [0, 3, 12, 0x48, 0x1000, 0x4000] {
             let zeros = vec![0; length];
-            assert!(header_candidates().chain(sequence_candidates()).all(|sum| !sum.holds(&zeros)));
+            assert!(
+                HEADER_CHECKSUMS
+                    .all()
+                    .chain(SEQUENCE_CHECKSUMS.all())
+                    .all(|sum| !sum.holds(&zeros))
+            );
         }
         // Zeros in the covered range, any bytes elsewhere.
         let mut page = vec![0; 0x1000];
@@ -256,7 +249,7 @@ mod tests {
             page
         };
         let (chunk_0, chunk_1) = (page(0), page(1));
-        let sums = SequenceChecksums::new();
+        let mut sums = SequenceChecksums::new();
         assert_eq!(sums.found(), None);
         assert!(sums.accept(&chunk_0));
         assert!(sums.accept(&chunk_1) && sums.accept(&chunk_0));

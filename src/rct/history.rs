@@ -86,7 +86,6 @@ impl TableHeader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rct::layout::OFFSET_CHECKSUM;
     use vhdx_rct_fixtures::rng::Rng;
 
     fn guid(id: u128) -> Uuid {
@@ -96,13 +95,15 @@ mod tests {
     fn header(history: &[(u128, u32)], current: (u128, u32)) -> TableHeader {
         let branch = |&(id, first): &(u128, u32)| Branch { id: guid(id), first, limit: 9 };
         TableHeader {
-            copy: 0,
+            signature: 0,
+            checksum: 0,
             counter: 1,
+            unknown_10: [0; 24],
             units: 1,
             current: RctId::new(guid(current.0), current.1),
-            new_id: 0,
+            branch_count: history.len() as u16,
+            new_id_flag: 0,
             branches: history.iter().map(branch).collect(),
-            checksum: OFFSET_CHECKSUM,
         }
     }
 

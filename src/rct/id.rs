@@ -49,21 +49,14 @@ impl FromStr for RctId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let mut characters = text.chars();
-        for (at, shape) in SHAPE.chars().enumerate() {
-            let found = characters.next();
-            let right = match shape {
-                'h' => found.is_some_and(|c| c.is_ascii_hexdigit()),
-                _ => found.is_some_and(|c| c.eq_ignore_ascii_case(&shape)),
-            };
-            if !right {
-                let expected =
-                    if shape == 'h' { "a hexadecimal digit".into() } else { format!("'{shape}'") };
-                return Err(malformed(text, at, &expected, found));
-            }
-        }
-        if let Some(more) = characters.next() {
-            return Err(malformed(text, SHAPE.len(), "the end", Some(more)));
+        let fits = |(shape, found): &(char, char)| match shape {
+            'h' => found.is_ascii_hexdigit(),
+            _ => found.eq_ignore_ascii_case(shape),
+        };
+        let at = SHAPE.chars().zip(text.chars()).take_while(fits).count();
+        let (expected, found) = (SHAPE.chars().nth(at), text.chars().nth(at));
+        if expected.is_some() || found.is_some() {
+            return Err(malformed(text, at, expected, found));
         }
         // The format is valid: 32 digits of the branch, then 8 of the number.
         let digits: String = text[5..].split(':').collect();
@@ -75,13 +68,17 @@ impl FromStr for RctId {
     }
 }
 
-fn malformed(text: &str, at: usize, expected: &str, found: Option<char>) -> Error {
-    let found = found.map_or("the end".into(), |c| format!("'{}'", c.escape_debug()));
+/// Creates the error for a character that is not the one of the shape; None is the end.
+fn malformed(text: &str, at: usize, expected: Option<char>, found: Option<char>) -> Error {
+    let name = |c: Option<char>| c.map_or("the end".into(), |c| format!("'{}'", c.escape_debug()));
+    let expected =
+        if expected == Some('h') { "a hexadecimal digit".into() } else { name(expected) };
     let message = format!(
-        "the RCT id \"{}\" is malformed at character {}: expected {expected}, found {found}; an id looks like \
+        "the RCT id \"{}\" is malformed at character {}: expected {expected}, found {}; an id looks like \
          rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001",
         text.escape_debug(),
-        at + 1
+        at + 1,
+        name(found)
     );
     Error::new(ErrorKind::MalformedId, message)
 }

@@ -1,296 +1,162 @@
-//! The offset table and the sequence pages: a sequence number for every unit of the disk.
+//! The open file.
 
-use super::TrackingTable;
-use super::checksum::SequenceChecksums;
-use super::layout::*;
-use super::pages::PageSet;
-use super::raw::OffsetPage;
-use crate::error::{Error, ErrorKind, Result};
-use crate::inspect::hex;
-use crate::layer::{Layer, LayerExtent, LayerState, StateSet, UnitBitmap};
+use super::error::RctError;
+use super::header::CurrentHeader;
+use super::layout::{self, OFFSET_TABLE, PAGE, UNIT, offset_pages};
+use super::{ChangedUnits, Checksum, RctId, TableHeader};
+use crate::error::{ErrorKind, Result, Subject};
+use crate::layer::{Layer, StateSet, UnitBitmap};
 use crate::limits::Limits;
-use crate::size::to_usize;
+use crate::source::{LocalStorage, Reader};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
+use uuid::Uuid;
 
-/// The number of consecutive pages that are read at once.
-const PAGES_AT_ONCE: u64 = 16;
-
-/// The number of bytes of the disk per unit, and per chunk of units.
-const CHUNK_BYTES: u32 = UNIT_BYTES * CHUNK_UNITS;
-
-/// A cursor over a table that returns which units have a greater number than a given one. Queried
-/// in ascending order.
-pub(crate) struct ChangedUnits {
-    table: Arc<TrackingTable>,
-    limits: Limits,
-    number: u32,
-    offsets: Pages,
-    sequences: Pages,
-    visited: VisitedPages,
-    /// The chunk before which all pages are in the visited set.
-    scanned_until: u64,
+/// An open `.rct` file.
+pub struct TrackingTable {
+    pub(super) file: Reader,
+    current: CurrentHeader,
 }
 
-/// What a question has read of the sequence pages of a table.
-struct VisitedPages {
-    /// The convention of the pages, found on the first page and required of all.
-    checksums: SequenceChecksums,
-    /// The pages that a chunk has named.
-    named: PageSet,
-}
-
-/// Verified consecutive pages of the file.
-#[derive(Default)]
-struct Pages {
-    first: u64,
-    bytes: Vec<u8>,
-}
-
-impl Pages {
-    /// Returns the buffer, resized to this number of pages.
-    fn buffer(&mut self, pages: u64) -> Vec<u8> {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.resize(to_usize(pages * PAGE), 0);
-        bytes
-    }
-
-    fn get(&self, page: u64) -> Option<&[u8]> {
-        let at = page.checked_sub(self.first)?.checked_mul(PAGE)?;
-        self.bytes.get(usize::try_from(at).ok()?..)?.get(..PAGE_BYTES)
-    }
-}
-
-/// The meaning of a chunk's entry.
-#[derive(Debug, Clone, Copy)]
-enum Entry {
-    Uniform(u32),
-    Detailed { page: u64 },
-}
-
-impl Entry {
-    fn of(bytes: [u8; 4]) -> Self {
-        let entry = i32::from_le_bytes(bytes);
-        match u32::try_from(entry) {
-            Ok(number) => Entry::Uniform(number),
-            Err(_) => Entry::Detailed { page: entry.unsigned_abs().into() },
-        }
-    }
-}
-
-impl ChangedUnits {
-    pub(crate) fn new(table: Arc<TrackingTable>, number: u32, limits: &Limits) -> Self {
-        let named = PageSet::new(&limits.memory);
-        ChangedUnits {
-            table,
-            limits: limits.clone(),
-            number,
-            offsets: Pages::default(),
-            sequences: Pages::default(),
-            visited: VisitedPages { checksums: SequenceChecksums::new(), named },
-            scanned_until: 0,
-        }
-    }
-
-    /// Returns the entries of the chunks from `chunk` on that one offset page has, at most those
-    /// before `until`; offset pages are read ahead up to there.
-    fn entries(&mut self, chunk: u64, until: u64) -> Result<&[[u8; 4]]> {
-        let page = chunk / PER_PAGE;
-        if self.offsets.get(page).is_none() {
-            let last = ((until - 1) / PER_PAGE).min(page + PAGES_AT_ONCE - 1);
-            let mut bytes = self.offsets.buffer(last - page + 1);
-            self.table.file.read(
-                &self.limits,
-                &mut bytes,
-                OFFSET_TABLE + page * PAGE,
-                "the offset table",
-            )?;
-            for (bytes, index) in bytes.chunks_exact(PAGE_BYTES).zip(page..) {
-                self.table.check_offset_page(bytes, index)?;
-            }
-            self.offsets = Pages { first: page, bytes };
-        }
-        let bytes = self.offsets.get(page).unwrap_or_default();
-        let first = chunk % PER_PAGE;
-        let count = (PER_PAGE - first).min(until - chunk);
-        let (entries, _) = bytes[PAGE_HEADER + to_usize(first) * 4..].as_chunks();
-        Ok(&entries[..to_usize(count)])
-    }
-
-    /// Reads a chunk's sequence page and, if they lie after it in the file, those of the next
-    /// chunks up to `until` that have one.
-    fn load(&mut self, chunk: u64, page: u64, until: u64) -> Result<()> {
-        self.mark_used(chunk, page)?;
-        if self.sequences.get(page).is_some() {
-            return Ok(());
-        }
-        // Read only as far as the current offset page: reading ahead must not read more tables.
-        let detailed = self.entries(chunk, until)?.iter().zip(chunk..).filter_map(|(entry, of)| {
-            let Entry::Detailed { page } = Entry::of(*entry) else { return None };
-            Some((of, page))
-        });
-        let follows = |((_, next), wanted): &((u64, u64), u64)| next == wanted;
-        let together: Vec<_> =
-            detailed.zip(page..page + PAGES_AT_ONCE).take_while(follows).collect();
-        for ((chunk, page), _) in &together[1..] {
-            self.mark_used(*chunk, *page)?;
-        }
-        let mut bytes = self.sequences.buffer(together.len() as u64);
-        self.table.file.read(&self.limits, &mut bytes, page * PAGE, "a sequence page")?;
-        for (page_bytes, page) in bytes.chunks_exact(PAGE_BYTES).zip(page..) {
-            self.check_sequence_page(page_bytes, page)?;
-        }
-        self.sequences = Pages { first: page, bytes };
-        Ok(())
-    }
-
-    /// Rejects pages that are named twice: a sequence page belongs to one chunk.
-    fn mark_used(&mut self, chunk: u64, page: u64) -> Result<()> {
-        let table = &*self.table;
-        let first = OFFSET_TABLE / PAGE + offset_pages(table.header.units);
-        if page < first || page >= table.file_pages() {
-            let message = format!(
-                "the entry of chunk {chunk} names page {page}; its sequence page should lie after the offset \
-                 table, from page {first} on, and before the file's end at page {}",
-                table.file_pages()
-            );
-            return Err(table.file.error(ErrorKind::Corrupt, message));
-        }
-        if chunk >= self.scanned_until {
-            self.scanned_until = chunk + 1;
-            if !self.visited.named.insert(page).map_err(|e| table.file.name(e))? {
-                let message =
-                    format!("page {page} is named by chunk {chunk} and by another one before it");
-                return Err(table.file.error(ErrorKind::Corrupt, message));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_sequence_page(&self, bytes: &[u8], page: u64) -> Result<()> {
-        if self.visited.checksums.accept(bytes) {
-            return Ok(());
-        }
-        Err(self.table.bad_sequence_page(bytes, page, &self.visited.checksums))
-    }
-
-    /// Returns the numbers of `count` units from `unit` on, of one chunk, whose page is loaded.
-    fn numbers(&self, page: u64, unit: u64, count: u64) -> &[[u8; 4]] {
-        let bytes = self.sequences.get(page).unwrap_or_default();
-        let from = PAGE_HEADER + to_usize(unit % PER_PAGE) * 4;
-        &bytes[from..].as_chunks().0[..to_usize(count)]
-    }
-
-    /// Returns whether unit `unit` is newer, and the end of the units from there on for which this
-    /// holds, according to its chunk or to uniform chunks from it on; `until` at most.
-    fn run(&mut self, unit: u64, until: u64) -> Result<(bool, u64)> {
-        let (chunk, number) = (unit / PER_PAGE, self.number);
-        let chunk_end = until.min((chunk + 1) * PER_PAGE);
-        let until_chunk = until.div_ceil(PER_PAGE);
-        let entries = self.entries(chunk, until_chunk)?;
-        let page = match Entry::of(entries[0]) {
-            Entry::Uniform(found) => {
-                let newer = found > number;
-                let uniform = entries.iter().take_while(|entry| {
-                    matches!(Entry::of(**entry), Entry::Uniform(found) if (found > number) == newer)
-                });
-                return Ok((newer, until.min((chunk + uniform.count() as u64) * PER_PAGE)));
-            }
-            Entry::Detailed { page } => page,
-        };
-        self.load(chunk, page, until_chunk)?;
-        let numbers = self.numbers(page, unit, chunk_end - unit);
-        let mut newer = numbers.iter().map(|found| u32::from_le_bytes(*found) > number);
-        let first = newer.next().unwrap_or_default();
-        let uniform = 1 + newer.take_while(|&next| next == first).count() as u64;
-        Ok((first, unit + uniform))
-    }
-}
-
-impl Layer for ChangedUnits {
-    fn extent(&mut self, at: u64, limit: u64) -> Result<LayerExtent> {
-        let until = units(limit);
-        let (newer, mut end) = self.run(at / UNIT, until)?;
-        // Only a run that ends at the end of its chunk may continue.
-        while end < until && end % PER_PAGE == 0 {
-            let (next, further) = self.run(end, until)?;
-            if next != newer {
-                break;
-            }
-            end = further;
-        }
-        let state = if newer { LayerState::Data } else { LayerState::Absent };
-        Ok(LayerExtent { end: limit.min(end * UNIT), state, file_offset: 0 })
-    }
-
-    /// Returns the units of a chunk that has a sequence page, or of uniform chunks up to one that
-    /// has.
-    fn fill(
-        &mut self,
-        at: u64,
-        limit: u64,
-        reported: StateSet,
-        bitmap: &mut UnitBitmap,
-    ) -> Result<bool> {
-        let (unit, until) = (at / UNIT, units(limit));
-        let (chunk, until_chunk) = (unit / PER_PAGE, until.div_ceil(PER_PAGE));
-        let (number, newer, older) = (
-            self.number,
-            reported.contains(LayerState::Data),
-            reported.contains(LayerState::Absent),
-        );
-        let is_set =
-            |found: [u8; 4]| if u32::from_le_bytes(found) > number { newer } else { older };
-        let entries = self.entries(chunk, until_chunk)?;
-        match Entry::of(entries[0]) {
-            Entry::Uniform(_) => {
-                let detailed =
-                    |entry: &[u8; 4]| matches!(Entry::of(*entry), Entry::Detailed { .. });
-                let count = entries.iter().position(detailed).unwrap_or(entries.len());
-                bitmap.reset(chunk * u64::from(CHUNK_BYTES), CHUNK_BYTES);
-                bitmap.push_all(&entries[..count], is_set);
-            }
-            Entry::Detailed { page } => {
-                self.load(chunk, page, until_chunk)?;
-                let count = until.min((chunk + 1) * PER_PAGE) - unit;
-                bitmap.reset(unit * UNIT, UNIT_BYTES);
-                bitmap.push_all(self.numbers(page, unit, count), is_set);
-            }
-        }
-        Ok(true)
+impl fmt::Debug for TrackingTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, header) = (self.path(), self.header());
+        f.debug_struct("TrackingTable").field("path", &path).field("header", header).finish()
     }
 }
 
 impl TrackingTable {
-    pub(super) fn check_offset_page(&self, bytes: &[u8], index: u64) -> Result<()> {
-        let page = OffsetPage::from_bytes(bytes).map_err(|error| self.file.name(error))?;
-        let problem = if page.signature != OFFSET_SIGNATURE {
-            let found = page.signature;
-            format!("to have the signature {OFFSET_SIGNATURE:#010x}, found {found:#010x}")
-        } else if !OFFSET_CHECKSUM.holds(bytes) {
-            "to match its checksum, found another one".into()
-        } else if u64::from(page.index) != index {
-            format!("to have index {index}, found {}", page.index)
-        } else {
-            return Ok(());
-        };
-        let at = OFFSET_TABLE + index * PAGE;
-        Err(self.file.error(
-            ErrorKind::Corrupt,
-            format!("expected the offset page at {at:#x} {problem}; make a full backup"),
-        ))
+    /// Opens a table of this machine without its disk, so the disk's size is not checked.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UntrustedTracking`] if no header is valid; [`ErrorKind::Truncated`] if the
+    /// file ends before its offset table does.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let (storage, limits) = (LocalStorage::new(), Limits::default());
+        let file = Reader::open(&storage, path.as_ref(), Subject::TrackingTable, &limits)?;
+        Self::read_any(file, None, &limits)
     }
 
-    fn bad_sequence_page(&self, bytes: &[u8], page: u64, sums: &SequenceChecksums) -> Error {
-        let start = hex(&bytes[..64]);
-        let expected = match sums.found() {
-            Some(sum) => format!("{sum} as in the other pages"),
-            None => format!("one by any of {} conventions", sums.count()),
-        };
-        let message = format!(
-            "the checksum of the sequence page at {:#x} does not hold: expected {expected}; make a full backup. It \
-             begins {start}; if Windows wrote this file, please report what `vhdx-rct inspect` says of it",
-            page * PAGE
-        );
-        self.file.error(ErrorKind::Corrupt, message)
+    /// Reads the table of a disk of this size.
+    pub(crate) fn read(file: Reader, disk_size: u64, limits: &Limits) -> Result<Self> {
+        Self::read_any(file, Some(disk_size), limits)
+    }
+
+    fn read_any(file: Reader, disk_size: Option<u64>, limits: &Limits) -> Result<Self> {
+        let current = CurrentHeader::read(&file, limits)?;
+        let units = current.header.units;
+        if let Some(disk_size) = disk_size.filter(|&size| layout::units(size) != units) {
+            let expected = layout::units(disk_size);
+            return Err(file.name(RctError::Units { expected, disk_size, found: units }));
+        }
+        let expected = OFFSET_TABLE + offset_pages(units) * PAGE;
+        if file.length() < expected {
+            return Err(file.name(RctError::Length { units, expected, found: file.length() }));
+        }
+        Ok(TrackingTable { file, current })
+    }
+
+    /// Returns the path that the table was opened with.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Returns the current header.
+    #[must_use]
+    pub fn header(&self) -> &TableHeader {
+        &self.current.header
+    }
+
+    /// Returns the index of the current header's copy: 0 (at 0x1000) or 1 (at 0x5000).
+    #[must_use]
+    pub fn header_copy(&self) -> usize {
+        self.current.copy
+    }
+
+    /// Returns the convention of the headers' checksum.
+    #[must_use]
+    pub fn checksum(&self) -> Checksum {
+        self.current.checksum
+    }
+
+    /// Returns the number of bytes of the virtual disk per unit: 16 KiB.
+    #[must_use]
+    pub fn unit_size(&self) -> u64 {
+        UNIT
+    }
+
+    /// Returns the numbers of the ids that were created, for each branch, newest branch first.
+    pub fn known(&self) -> impl Iterator<Item = (Uuid, RangeInclusive<u32>)> {
+        self.header().numbers().rev()
+    }
+
+    /// Returns whether this table can answer for the id.
+    #[must_use]
+    pub fn resolves(&self, id: RctId) -> bool {
+        self.header().resolves(id)
+    }
+
+    /// Returns when the table was last modified, if it is a file of this machine.
+    pub(crate) fn modified(&self) -> Option<SystemTime> {
+        self.file.modified()
+    }
+
+    /// Reads and checks every page of the table.
+    ///
+    /// # Errors
+    /// The first problem found, of kind [`ErrorKind::Corrupt`] for a page.
+    pub fn check(self: &Arc<Self>) -> Result<()> {
+        self.check_within(&Limits::default())
+    }
+
+    /// Runs [`check`](Self::check) with the limits of a disk.
+    pub(crate) fn check_within(self: &Arc<Self>, limits: &Limits) -> Result<()> {
+        let end = self.header().units.saturating_mul(UNIT);
+        let mut units = ChangedUnits::new(self.clone(), 0, limits);
+        let (mut bitmap, mut at) = (UnitBitmap::default(), 0);
+        while at < end {
+            units.fill(at, end, StateSet::HELD, &mut bitmap)?;
+            at = bitmap.end();
+        }
+        Ok(())
+    }
+
+    /// Fails with "in use" if the table was written to since it was opened.
+    pub(crate) fn verify_unchanged(&self, limits: &Limits) -> Result<()> {
+        use ErrorKind::{Truncated, UntrustedTracking};
+        let file = &self.file;
+        if file.has_same_version()? && file.length_now()? == file.length() {
+            match CurrentHeader::read(file, limits) {
+                Ok(now) if now == self.current => return Ok(()),
+                Err(error) if !matches!(error.kind(), UntrustedTracking | Truncated) => {
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
+        Err(file.name(RctError::Changed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::SliceSource;
+    use std::error::Error;
+
+    #[test]
+    fn source_is_the_sentence_of_the_format() {
+        let zeros = Arc::new(SliceSource(vec![0; 0xA000]));
+        let file = Reader::new(Path::new("a.rct"), Subject::TrackingTable, zeros).unwrap();
+        let error = TrackingTable::read(file, 1 << 20, &Limits::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UntrustedTracking);
+        let source = error.source().unwrap();
+        assert!(source.is::<RctError>(), "{source:?}");
+        assert!(source.to_string().starts_with("neither header"), "{source}");
+        assert_eq!(error.to_string(), format!("a.rct: {source}"));
     }
 }

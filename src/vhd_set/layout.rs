@@ -2,48 +2,20 @@
 //! wrote (V: verified on it). Microsoft publishes no specification. [`FACTS`] carries each with
 //! its confidence, as for `.rct`.
 
-use crate::facts::Confidence::{Assumed, Verified};
-use crate::facts::{Fact, fact};
+use crate::facts::{Fact, facts};
 
 /// Every fact that this crate's reading of `.vhds` files rests on.
-pub const FACTS: &[Fact] = &[
-    fact(
-        "file-signature",
-        Verified,
-        "the file begins \"vhdsetv1\"; behind it stands its creator's name in 512 bytes of UTF-16",
-    ),
-    fact(
-        "headers",
-        Verified,
-        "two header copies of 4 KB lie at 0x10000 and 0x20000, signed \"shdr\"",
-    ),
-    fact(
-        "header-sequence",
-        Verified,
-        "the u64 at 0x08 is a sequence number; the valid copy with the greater one is current",
-    ),
-    fact("header-version", Verified, "the u32 at 0x10 is 1"),
-    fact(
-        "header-checksum",
-        Verified,
-        "the u32 at 0x14 is a CRC-32C over the header with this field zero",
-    ),
-    fact(
-        "active-name",
-        Verified,
-        "the u32s at 0x1C and 0x20 are offset and length of the active file's name, in UTF-16",
-    ),
-    fact(
-        "records",
-        Assumed,
-        "what is not zero from 0x24 of the header on, or behind the name, are snapshots' records",
-    ),
-    fact(
-        "changes",
-        Assumed,
-        "what changed since a snapshot is what the files above the snapshot's file hold",
-    ),
-];
+pub const FACTS: &[Fact] = facts! {
+    "file-signature" Verified
+        "the file begins \"vhdsetv1\"; behind it stands its creator's name in 512 bytes of UTF-16";
+    "headers" Verified "two header copies of 4 KB lie at 0x10000 and 0x20000, signed \"shdr\"";
+    "header-sequence" Verified "the u64 at 0x08 is a sequence number; the valid copy with the greater one is current";
+    "header-version" Verified "the u32 at 0x10 is 1";
+    "header-checksum" Verified "the u32 at 0x14 is a CRC-32C over the header with this field zero";
+    "active-name" Verified "the u32s at 0x1C and 0x20 are offset and length of the active file's name, in UTF-16";
+    "records" Assumed "what is not zero from 0x24 of the header on, or behind the name, are snapshots' records";
+    "changes" Assumed "what changed since a snapshot is what the files above the snapshot's file hold";
+};
 
 /// The signature at the start of the file (file-signature).
 pub const FILE_SIGNATURE: &[u8; 8] = b"vhdsetv1";

@@ -25,7 +25,8 @@ fn ask(name: &str, catalog: impl Source + 'static, memory: usize) -> Result<(), 
     let work = move || -> Result<_, Error> {
         let disk = question.open()?;
         let allocated = disk.changes(question.since).collect()?;
-        Ok((allocated.ranges, disk.changes(SnapshotId(Uuid::max())).collect().unwrap_err()))
+        let unknown = disk.changes(SnapshotId(Uuid::max())).collect().unwrap_err();
+        Ok::<_, Error>((allocated.ranges, unknown))
     };
     let (allocated, error) = bounded(name, memory, work)?;
     assert_eq!(allocated, ranges(&[MB..2 * MB]), "{name}");

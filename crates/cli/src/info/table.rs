@@ -21,9 +21,9 @@ pub fn report(args: &InfoArgs) -> Result<Report, Failure> {
         "header",
         format!(
             "copy {}, counter {}, checksum {}",
-            header.copy + 1,
+            table.header_copy() + 1,
             header.counter,
-            header.checksum
+            table.checksum()
         ),
     );
     for (branch, numbers) in table.known() {
@@ -56,7 +56,7 @@ pub fn header_json(table: &TrackingTable) -> Value {
         "UnitSize": table.unit_size(),
         "CurrentId": header.current,
         "Counter": header.counter,
-        "Checksum": header.checksum.to_string(),
+        "Checksum": table.checksum().to_string(),
         "Branches": branches,
     })
 }

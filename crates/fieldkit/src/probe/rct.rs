@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::pack::PackedFile;
 use std::collections::HashSet;
 use vhdx_rct::RctId;
-use vhdx_rct::rct::raw::{self, *};
-use vhdx_rct::rct::{Checksum, TableHeader};
+use vhdx_rct::rct::Checksum;
+use vhdx_rct::rct::raw::*;
 
 /// The bytes of a page.
 const PAGE_BYTES: usize = PAGE as usize;
@@ -82,17 +82,17 @@ pub(crate) fn probe(file: &PackedFile) -> Result<Probe> {
 
 fn header(copy: usize, bytes: &[u8], checksum: Option<Checksum>) -> Result<HeaderCopy> {
     let checksum = checksum.filter(|sum| sum.holds(bytes));
-    let raw = raw::HeaderCopy::from_bytes(bytes)?;
+    let raw = TableHeader::from_bytes(bytes)?;
     Ok(HeaderCopy {
         offset: HEADER_OFFSETS[copy],
         signature: raw.signature,
         checksum,
         counter: raw.counter,
         units: raw.units,
-        id: RctId::new(raw.branch, raw.number),
+        id: raw.current,
         branch_count: raw.branch_count,
         new_id: raw.new_id_flag,
-        parsed: checksum.and_then(|sum| raw.table_header(copy, sum)),
+        parsed: (checksum.is_some() && raw.has_valid_branch_count()).then_some(raw),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The pages of a table that were named.
+//! The sequence pages that the entries of a table have named.
 
 use crate::error::Result;
 use crate::limits::{MemoryBudget, MemoryReservation};
@@ -11,14 +11,14 @@ const SEGMENT_BYTES: u64 = 8 * WORDS as u64 + 64;
 
 /// A set of page numbers. Its memory depends on its elements and not on the length that a file
 /// claims: 4 KiB for each 32,768 neighboring pages of which at least one is in the set.
-pub(super) struct PageSet {
+pub(super) struct VisitedPages {
     segments: HashMap<u64, Box<[u64; WORDS]>>,
     reservation: MemoryReservation,
 }
 
-impl PageSet {
+impl VisitedPages {
     pub(super) fn new(memory: &MemoryBudget) -> Self {
-        PageSet { segments: HashMap::new(), reservation: memory.reservation() }
+        VisitedPages { segments: HashMap::new(), reservation: memory.reservation() }
     }
 
     /// Inserts a page; returns false if it was already in the set. Fails if that would exceed the
@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn every_page_once_in_as_much_memory_as_there_is() {
         let memory = MemoryBudget::new(2 * SEGMENT_BYTES);
-        let mut set = PageSet::new(&memory);
+        let mut set = VisitedPages::new(&memory);
         let pages = [0, 1, 63, 64, PAGES - 1, 1 << 31, (1 << 31) + 1];
         for new in [true, false] {
             assert!(pages.iter().all(|&page| set.insert(page).unwrap() == new));
