@@ -1,4 +1,4 @@
-//! What is known about an undocumented format, and with what confidence.
+//! Facts about an undocumented format, and the confidence in each.
 
 /// The confidence in a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

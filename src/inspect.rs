@@ -27,7 +27,7 @@ pub struct Field {
     pub raw: Option<String>,
 }
 
-/// What was found in a file.
+/// The fields of a file, and notes about them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
@@ -37,7 +37,7 @@ pub struct Inspection {
     pub file_length: u64,
     /// Every field, in file order.
     pub fields: Vec<Field>,
-    /// What contradicts the known layout, and what was left out.
+    /// Contradictions of the known layout, and omissions.
     pub notes: Vec<String>,
 }
 

@@ -80,7 +80,7 @@ impl ChangedUnits {
             number,
             offsets: Pages::default(),
             sequences: Pages::default(),
-            checksums: SequenceChecksums::new(),
+            checksums: SequenceChecksums::default(),
             visited: VisitedPages::new(&limits.memory),
             scanned_until: 0,
         }

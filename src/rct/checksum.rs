@@ -1,6 +1,6 @@
 //! The place of a page's checksum and the bytes that it covers. The published analyses state that
 //! headers and sequence pages are checksummed but not how, so conventions are probed: the likely
-//! ones of the [layout](super::layout) first, then every other one that a page has room for.
+//! ones of the [layout](super::layout) first, then every other one that fits into a page.
 
 use super::layout::*;
 use byteorder::{ByteOrder, LittleEndian};
@@ -141,44 +141,32 @@ fn first_holding(
 
 /// The conventions that are correct on every sequence page seen so far. The first page narrows them
 /// down, nearly always to one, and only these are checked from then on.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SequenceChecksums {
+    /// Likely ones first; empty before the first page.
     remaining: Vec<Checksum>,
-    is_fresh: bool,
-}
-
-impl Default for SequenceChecksums {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl SequenceChecksums {
-    /// Creates a value with every convention that is probed.
-    #[must_use]
-    pub fn new() -> Self {
-        SequenceChecksums { remaining: SEQUENCE_CHECKSUMS.all().collect(), is_fresh: true }
-    }
-
     /// Returns whether the page is correct by a convention that all pages before it have too. A
     /// page that is not correct changes nothing.
     pub fn accept(&mut self, page: &[u8]) -> bool {
-        if let [only] = self.remaining[..] {
-            return only.holds(page);
-        }
-        let holding: Vec<Checksum> =
-            self.remaining.iter().copied().filter(|sum| sum.holds(page)).collect();
+        let holding: Vec<Checksum> = match &self.remaining[..] {
+            [only] => return only.holds(page),
+            [] => SEQUENCE_CHECKSUMS.all().filter(|sum| sum.holds(page)).collect(),
+            several => several.iter().copied().filter(|sum| sum.holds(page)).collect(),
+        };
         let is_correct = !holding.is_empty();
         if is_correct {
-            (self.remaining, self.is_fresh) = (holding, false);
+            self.remaining = holding;
         }
         is_correct
     }
 
-    /// Returns the likeliest remaining convention; None before the first page.
+    /// Returns the likeliest remaining convention; None before the first page that is correct.
     #[must_use]
     pub fn found(&self) -> Option<Checksum> {
-        (!self.is_fresh).then(|| self.remaining[0])
+        self.remaining.first().copied()
     }
 }
 
@@ -200,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn candidates_are_distinct_and_bounded() {
+    fn conventions_are_distinct_and_bounded() {
         let headers: Vec<Checksum> = HEADER_CHECKSUMS.all().collect();
         let sequences: Vec<Checksum> = SEQUENCE_CHECKSUMS.all().collect();
         assert_eq!((headers.len(), sequences.len()), (24 * 12 - 3, 3 * 4 - 1));
@@ -217,9 +205,9 @@ mod tests {
         }
     }
 
-    /// No candidate accepts a page of zeros, or one that is shorter than the range that it covers.
+    /// No convention accepts a page of zeros, or one that is shorter than the range that it covers.
     #[test]
-    fn nothing_holds_on_zeros() {
+    fn no_convention_accepts_zeros() {
         for length in [0, 3, 12, 0x48, 0x1000, 0x4000] {
             let zeros = vec![0; length];
             assert!(
@@ -237,9 +225,9 @@ mod tests {
         assert!(!Checksum { raw: true, ..Checksum::new(4, 8, 0x1000) }.holds(&page));
     }
 
-    /// A raw CRC does not change with more leading zeros, so the first page leaves two candidates.
+    /// A raw CRC does not change with more leading zeros, so two conventions remain after the first page.
     #[test]
-    fn a_page_that_leaves_two_conventions_decides_for_neither() {
+    fn keeps_both_conventions_of_an_ambiguous_page() {
         let wide = Checksum { raw: true, ..Checksum::new(4, 0, 0x1000) };
         let page = |first: u8| {
             let mut page = vec![0; 0x1000];
@@ -249,7 +237,7 @@ mod tests {
             page
         };
         let (chunk_0, chunk_1) = (page(0), page(1));
-        let mut sums = SequenceChecksums::new();
+        let mut sums = SequenceChecksums::default();
         assert_eq!(sums.found(), None);
         assert!(sums.accept(&chunk_0));
         assert!(sums.accept(&chunk_1) && sums.accept(&chunk_0));

@@ -75,13 +75,8 @@ impl FormatError for RctError {
                 ErrorKind::UntrustedTracking
             }
             Self::Empty | Self::Length { .. } => ErrorKind::Truncated,
-            Self::OffsetSignature { .. }
-            | Self::OffsetChecksum { .. }
-            | Self::OffsetIndex { .. }
-            | Self::PageNumber { .. }
-            | Self::PageNamedTwice { .. }
-            | Self::SequenceChecksum { .. } => ErrorKind::Corrupt,
             Self::Changed => ErrorKind::Changed,
+            _ => ErrorKind::Corrupt,
         }
     }
 }

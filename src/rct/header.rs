@@ -116,8 +116,8 @@ impl CurrentHeader {
             return Err(file.name(RctError::HeaderChecksum { probed, begins }));
         };
         let valid = [first, second].into_iter().enumerate().filter_map(|(copy, bytes)| {
-            let header = TableHeader::from_bytes(bytes).ok()?;
-            let is_valid = checksum.holds(bytes) && header.has_valid_branch_count();
+            let header = TableHeader::from_bytes(bytes).ok().filter(|_| checksum.holds(bytes))?;
+            let is_valid = header.has_valid_branch_count();
             is_valid.then_some(CurrentHeader { copy, checksum, header })
         });
         // Of two equal counters the first copy is as good as the second.
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn header_has_its_size_whatever_it_counts() {
+    fn header_has_its_size_for_every_branch_count() {
         for (count, stored) in [(0_u16, 0), (1, 1), (511, 511), (512, 511), (u16::MAX, 511)] {
             let mut bytes = sample(HEADER_BYTES + 1);
             bytes[BRANCH_COUNT_AT..][..2].copy_from_slice(&count.to_le_bytes());

@@ -175,7 +175,7 @@ mod tests {
     ];
 
     #[test]
-    fn answers_no_id_with_too_little_however_the_history_is_kept() {
+    fn resolves_no_id_with_a_range_missing_in_any_form_of_history() {
         let mut refused = [0; KEPT.len()];
         for seed in 0..3000 {
             let (life, all) = live(&mut Rng::new(seed));
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_history_may_begin_after_0() {
+    fn accepts_a_full_history_that_begins_after_0() {
         let full: Vec<(u128, u32)> = (0..511_u32).map(|i| (i.into(), 7 + i)).collect();
         assert!(header(&full, (510, 600)).is_consistent());
         assert!(!header(&full[..510], (509, 600)).is_consistent());
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_goes_on_from_its_parent() {
+    fn detects_a_child_that_continues_its_parent() {
         type Case = (&'static [(u128, u32)], (u128, u32));
         let parent = header(&[(1, 0), (2, 5)], (2, 8));
         let children: [(Case, bool); 12] = [

@@ -118,7 +118,7 @@ mod tests {
     const TEXT: &str = "rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001";
 
     #[test]
-    fn round_trip_in_any_case() {
+    fn round_trips_in_any_letter_case() {
         let id: RctId = TEXT.parse().unwrap();
         assert_eq!(id.branch.to_string(), "5bfde23b-ce75-4303-b54f-6c18394f105c");
         assert_eq!((id.number, id.to_string().as_str()), (1, TEXT));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_text_says_where() {
+    fn reports_the_place_of_a_malformed_character() {
         let mut cases = vec![
             (String::new(), "character 1:"),
             ("rct:5bfde23b".into(), "character 4:"),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_within_a_branch() {
+    fn orders_ids_within_a_branch_only() {
         let id = |branch, number| RctId::new(Uuid::from_u128(branch), number);
         assert!(id(1, 2) < id(1, 3));
         assert_eq!(id(1, 2).partial_cmp(&id(2, 3)), None);

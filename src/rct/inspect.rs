@@ -9,6 +9,7 @@ use super::raw::{OffsetPage, SequencePage};
 use crate::error::{Result, Subject};
 use crate::inspect::{Inspection, hex};
 use crate::limits::Limits;
+use crate::size::to_usize;
 use crate::source::{LocalStorage, Reader};
 use crate::wire::{FieldRecord, Fields};
 use std::path::Path;
@@ -176,13 +177,13 @@ fn offset_table(found: &mut Inspection, file: &Reader, pages: u64) -> Result<()>
             found.notes.push(note);
         }
     }
-    detailed.truncate(MAX_PAGES as usize);
+    detailed.truncate(to_usize(MAX_PAGES));
     sequence_pages(found, file, &detailed)
 }
 
 /// Shows sequence pages, each with its chunk and its number in the file.
 fn sequence_pages(found: &mut Inspection, file: &Reader, pages: &[(u64, u64)]) -> Result<()> {
-    let mut sums = SequenceChecksums::new();
+    let mut sums = SequenceChecksums::default();
     let (mut seen, mut indexed, mut correct) = (0, 0, 0);
     for &(chunk, page) in pages {
         let bytes = found.read(file, page * PAGE, PAGE_BYTES, "a sequence page")?;

@@ -1,7 +1,7 @@
 //! Everything that is known, derived or assumed about the `.rct` file. Microsoft publishes no
 //! specification of it: if a real file contradicts it, only this module has to change.
 //!
-//! [`FACTS`] carries each with its confidence; the README's table is checked against it. All
+//! [`FACTS`] lists each with its confidence; the table in `facts.md` is checked against it. All
 //! integers are little-endian, GUIDs mixed-endian as in VHDX.
 
 use super::checksum::{Checksum, Conventions, End};
@@ -11,7 +11,7 @@ use crate::facts::{Fact, facts};
 pub const FACTS: &[Fact] = facts! {
     "names" Published "the table of DISK is DISK.rct, beside it; a disk without one is not tracked";
     "pages" Published "the file consists of 4 KB pages";
-    "first-page" Assumed "the page at 0 says nothing that an answer needs";
+    "first-page" Assumed "the page at 0 holds nothing that an answer needs";
     "header-places" Published "two header copies of 0x4000 bytes lie at 0x1000 and 0x5000";
     "header-signature" Assumed "the u32 at 0x00 of a header is a signature of unknown value";
     "header-checksum" Assumed "a CRC-32C in each header, standard or raw, holds by one of the probed conventions";
@@ -38,11 +38,11 @@ pub const FACTS: &[Fact] = facts! {
     "changed" Derived "a unit changed since (G, n) if its sequence number is greater than n";
     "id-text" Published "an id reads rctX: and GUID and number in hexadecimal, with colons between";
     "consistent-history" Assumed
-        "a history begins at 0, unless it is full, does not fall, has no branch twice and ends with the current one";
+        "a history begins at 0, unless it is full, does not decrease, has no branch twice and ends with the current one";
     "resolve" Assumed
-        "a file knows (G, n) if G is the current branch, or n lies in what G had of a consistent history";
+        "a table resolves (G, n) if G is the current branch, or n lies in what G had of a consistent history";
     "preserved" Published "a child that keeps its parent's ids starts at zero, so the parent's table counts too";
-    "lazy" Published "a file that was not closed cleanly may have a table that lags behind";
+    "lazy" Published "a file that was not closed cleanly may have a table that lacks the last writes";
 };
 
 /// The size of a page in bytes (pages).

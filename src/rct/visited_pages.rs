@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_page_once_in_as_much_memory_as_there_is() {
+    fn inserts_each_page_once_within_the_memory_budget() {
         let memory = MemoryBudget::new(2 * SEGMENT_BYTES);
         let mut set = VisitedPages::new(&memory);
         let pages = [0, 1, 63, 64, PAGES - 1, 1 << 31, (1 << 31) + 1];

@@ -98,7 +98,7 @@ fn header(copy: usize, bytes: &[u8], checksum: Option<Checksum>) -> Result<Heade
 
 fn table(found: &mut Probe, file: &PackedFile, units: u64) -> Result<()> {
     let in_file = (file.length() / PAGE).saturating_sub(OFFSET_TABLE / PAGE);
-    let mut pages = Sequences { named: HashSet::new(), checksums: SequenceChecksums::new() };
+    let mut pages = Sequences { named: HashSet::new(), checksums: SequenceChecksums::default() };
     for index in 0..found.pages.min(in_file) {
         let bytes = file.read(OFFSET_TABLE + index * PAGE, PAGE_BYTES)?;
         let page = OffsetPage::from_bytes(&bytes)?;
