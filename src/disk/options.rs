@@ -163,7 +163,7 @@ impl OpenOptions {
     /// Opens the chain of the target snapshot or of the active file.
     fn open_set(&self, file: VhdSet, limits: &Limits) -> Result<(OpenSet, Chain)> {
         let resolver = &self.resolver;
-        let snapshots = Snapshots::gather(resolver, file.path(), self.catalog.clone(), limits)?;
+        let snapshots = Snapshots::gather(resolver, &file, self.catalog.clone(), limits)?;
         let resolve = SnapshotResolver { resolver, set: &file, snapshots: &snapshots, limits };
         let path = match self.target {
             Some(id) => resolve.target(id)?,

@@ -1,14 +1,14 @@
 //! The `.vhds` file itself, which names the active file of the set.
 
+use super::error::SetError;
 use super::layout::*;
 use super::raw::{FileIdentifier, HeaderCopy, checksum_holds};
-use super::resolve::catalog_path;
 use crate::chain::{FileResolver, WindowsPath};
-use crate::error::{Error, ErrorKind, Result, Subject};
+use crate::error::{Error, Result, Subject};
+use crate::inspect::hex;
 use crate::limits::Limits;
 use crate::size::to_usize;
 use crate::source::{LocalStorage, Reader};
-use byteorder::{ByteOrder, LittleEndian};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -37,7 +37,8 @@ impl VhdSet {
     /// disk, open it as a [`Disk`](crate::Disk).
     ///
     /// # Errors
-    /// [`ErrorKind::NotVirtualDisk`] if the file is not a VHD Set; other errors if it is damaged.
+    /// [`ErrorKind::NotVirtualDisk`](crate::ErrorKind::NotVirtualDisk) if the file is not a VHD
+    /// Set; other errors if it is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let (storage, limits) = (LocalStorage::new(), Limits::default());
         let file = Reader::open(&storage, path.as_ref(), Subject::VhdSet, &limits)?;
@@ -53,15 +54,11 @@ impl VhdSet {
 
     /// Reads the set from a file whose start has already been read.
     pub(crate) fn read(file: Reader, start: &[u8], limits: &Limits) -> Result<Self> {
-        if !start.starts_with(FILE_SIGNATURE) {
-            let message = "the file is not a VHD Set: expected it to start with \"vhdsetv1\"";
-            return Err(file.error(ErrorKind::NotVirtualDisk, message.into()));
-        }
+        verify_signature(&file, start)?;
         let identifier = FileIdentifier::from_bytes(start).map_err(|error| file.name(error))?;
         let header = current_header(&file, limits)?;
         if header.version != 1 {
-            let message = format!("expected header version 1, found {}", header.version);
-            return Err(file.error(ErrorKind::UnsupportedVersion, message));
+            return Err(file.name(SetError::HeaderVersion(header.version)));
         }
         let (active_name, name_end) = active_name(&file, &header, limits)?;
         let unknown_records = unknown_records(&file, &header, name_end, limits)?;
@@ -106,7 +103,9 @@ impl VhdSet {
     /// Returns the default path of the set's catalog: `<name>.vhds.snapshots.json` beside it.
     #[must_use]
     pub fn catalog_path(&self) -> PathBuf {
-        catalog_path(self.path())
+        let mut name = self.path().file_name().unwrap_or_default().to_owned();
+        name.push(".snapshots.json");
+        self.path().with_file_name(name)
     }
 
     /// Returns a sentence for each part of the file that this version cannot read.
@@ -115,44 +114,55 @@ impl VhdSet {
         &self.unknown_records
     }
 
+    /// Names the set in the error.
+    pub(super) fn error(&self, error: SetError) -> Error {
+        self.file.name(error)
+    }
+
     /// Returns the active file, if it can be found.
     pub(crate) fn active_file(&self, resolver: &FileResolver) -> Result<PathBuf> {
-        find(resolver, self.path(), &self.active_name, "the set's active file")
+        self.find(resolver, &self.active_name, "the set's active file")
+    }
+
+    /// Returns the existing file for a Windows path: the file of this name in the set's directory,
+    /// else in a search directory. The path's own directories belong to the host that wrote it and
+    /// may hold another copy here.
+    pub(super) fn locate(&self, resolver: &FileResolver, path: &str) -> Option<PathBuf> {
+        let name = WindowsPath(path).file_name()?;
+        resolver.candidates(self.path(), &[name]).into_iter().next()
+    }
+
+    /// Returns the file that [`locate`](Self::locate) finds, or fails if there is none.
+    pub(super) fn find(
+        &self,
+        resolver: &FileResolver,
+        path: &str,
+        what: &'static str,
+    ) -> Result<PathBuf> {
+        self.locate(resolver, path).ok_or_else(|| {
+            let searched = resolver.search_paths.len();
+            self.error(SetError::FileNotFound { what, path: path.to_owned(), searched })
+        })
     }
 
     /// Fails with "in use" if the set was changed since it was opened.
     pub(crate) fn verify_unchanged(&self, limits: &Limits) -> Result<()> {
-        if self.file.has_same_version()? {
-            let header = current_header(&self.file, limits)?;
-            if header.sequence_number == self.sequence_number
-                && self.file.length_now()? == self.file.length()
-            {
-                return Ok(());
-            }
-        }
-        let message = "the set changed while it was read, so no range is certain; read it from a snapshot of the storage";
-        Err(self.file.error(ErrorKind::Changed, message.into()))
+        let file = &self.file;
+        let is_unchanged = file.has_same_version()?
+            && current_header(file, limits)?.sequence_number == self.sequence_number
+            && file.length_now()? == file.length();
+        if is_unchanged { Ok(()) } else { Err(self.error(SetError::Changed)) }
     }
 }
 
-/// Returns the existing file for a Windows path of a set: the file of this name in the set's
-/// directory, else in a search directory. The path's own directories belong to the host that wrote
-/// it and may hold another copy here.
-pub(super) fn locate(resolver: &FileResolver, set: &Path, path: &str) -> Option<PathBuf> {
-    let name = WindowsPath(path).file_name()?;
-    resolver.candidates(set, &[name]).into_iter().next()
-}
-
-/// Returns the file that [`locate`] finds, or fails if there is none.
-pub(super) fn find(resolver: &FileResolver, set: &Path, path: &str, what: &str) -> Result<PathBuf> {
-    locate(resolver, set, path).ok_or_else(|| {
-        let message = format!(
-            "{what}, {path}, cannot be found in the set's directory nor in {} search paths; add its directory as a \
-             search path",
-            resolver.search_paths.len()
-        );
-        Error::new(ErrorKind::ParentNotFound, message).in_file(Subject::VhdSet, set)
-    })
+/// Fails unless these first bytes of the file are those of a VHD Set.
+pub(super) fn verify_signature(file: &Reader, start: &[u8]) -> Result<()> {
+    let found = match &start[..start.len().min(FILE_SIGNATURE.len())] {
+        bytes if bytes == FILE_SIGNATURE => return Ok(()),
+        [] => "an empty file".to_owned(),
+        bytes => format!("a file that begins {}", hex(bytes)),
+    };
+    Err(file.name(SetError::Signature(found)))
 }
 
 fn current_header(file: &Reader, limits: &Limits) -> Result<HeaderCopy> {
@@ -165,39 +175,28 @@ fn current_header(file: &Reader, limits: &Limits) -> Result<HeaderCopy> {
         }
         match &current {
             Some(other) if other.sequence_number == header.sequence_number && *other != header => {
-                let message = "both headers have the same sequence number but differ, so neither is known to be current";
-                return Err(file.error(ErrorKind::Corrupt, message.into()));
+                return Err(file.name(SetError::HeadersDiffer));
             }
             Some(other) if other.sequence_number >= header.sequence_number => {}
             _ => current = Some(header),
         }
     }
-    current.ok_or_else(|| {
-        let message = "expected a header signed \"shdr\" with a matching CRC-32C at 0x10000 or 0x20000, found none; \
-                       `vhdx-rct inspect` shows what is there";
-        file.error(ErrorKind::Corrupt, message.into())
-    })
+    current.ok_or_else(|| file.name(SetError::NoHeader))
 }
 
 /// Returns the active file's name, and the offset of its end in the file.
 fn active_name(file: &Reader, header: &HeaderCopy, limits: &Limits) -> Result<(String, u64)> {
     let offset = u64::from(header.active_name_offset);
-    let length = header.active_name_length as usize;
-    let bad = |what: String| {
-        file.error(ErrorKind::Corrupt, format!("expected the active file's name to {what}"))
-    };
+    let length = to_usize(header.active_name_length.into());
     if length == 0 || !length.is_multiple_of(2) || length > MAX_NAME_BYTES {
-        return Err(bad(format!(
-            "have 2 to {MAX_NAME_BYTES} bytes, an even number, found {length}"
-        )));
+        return Err(file.name(SetError::NameLength(length)));
     }
     let bytes = file.read_vec(limits, offset, length, "the active file's name")?;
-    let units = bytes.chunks_exact(2).map(LittleEndian::read_u16);
-    let name: String = char::decode_utf16(units)
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|error| bad(format!("be UTF-16: {error}")))?;
+    let units = bytes.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit));
+    let name: Result<String, _> = char::decode_utf16(units).collect();
+    let name = name.map_err(|error| file.name(SetError::NameEncoding(error)))?;
     if WindowsPath(&name).file_name() != Some(name.as_str()) {
-        return Err(bad(format!("be a file name, found \"{}\"", name.escape_debug())));
+        return Err(file.name(SetError::NameIsPath(name)));
     }
     Ok((name, offset + length as u64))
 }
@@ -210,21 +209,39 @@ fn unknown_records(
 ) -> Result<Vec<String>> {
     let mut found = Vec::new();
     if header.records.iter().any(|&byte| byte != 0) {
-        found.push(format!("the header holds something after {RECORDS_AT:#x}"));
+        found.push(format!("the header has unknown data after {RECORDS_AT:#x}"));
     }
     let length = file.length() - name_end;
     if length > MAX_DATA_BYTES {
-        found.push(format!("the file goes on for {length} bytes after the active file's name"));
-    } else {
-        let rest = file.read_vec(
-            limits,
-            name_end,
-            to_usize(length),
-            "what follows the active file's name",
-        )?;
-        if let Some(at) = rest.iter().position(|&byte| byte != 0) {
-            found.push(format!("the file holds something at {:#x}", name_end + at as u64));
-        }
+        found.push(format!("the file has {length} more bytes after the active file's name"));
+        return Ok(found);
+    }
+    let what = "the bytes after the active file's name";
+    let rest = file.read_vec(limits, name_end, to_usize(length), what)?;
+    if let Some(at) = rest.iter().position(|&byte| byte != 0) {
+        found.push(format!("the file has unknown data at {:#x}", name_end + at as u64));
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::source::SliceSource;
+    use std::error::Error as _;
+    use std::sync::Arc;
+
+    #[test]
+    fn source_is_the_sentence_of_the_format() {
+        let mut bytes = vec![0; 0x4_0000];
+        bytes[..8].copy_from_slice(FILE_SIGNATURE);
+        let source = Arc::new(SliceSource(bytes.clone()));
+        let file = Reader::new(Path::new("a.vhds"), Subject::VhdSet, source).unwrap();
+        let error = VhdSet::read(file, &bytes, &Limits::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        let source = error.source().unwrap();
+        assert!(matches!(source.downcast_ref(), Some(SetError::NoHeader)), "{source:?}");
+        assert_eq!(error.to_string(), format!("a.vhds: {source}"));
+    }
 }

@@ -1,9 +1,10 @@
 //! The raw structures of a `.vhds` file.
 
+use super::file::verify_signature;
 use super::layout::*;
 use super::raw::{FileIdentifier, HeaderCopy, checksum_holds, utf16};
-use crate::error::{ErrorKind, Result, Subject};
-use crate::inspect::{Inspection, hex};
+use crate::error::{Result, Subject};
+use crate::inspect::Inspection;
 use crate::limits::Limits;
 use crate::size::to_usize;
 use crate::source::{LocalStorage, Reader};
@@ -17,27 +18,19 @@ const MAX_SHOWN: u64 = 1 << 20;
 /// of the rest.
 ///
 /// # Errors
-/// [`ErrorKind::NotVirtualDisk`] for a file that does not begin like a VHD Set, or if reading
-/// fails. Anything else that contradicts the layout is a note.
+/// [`ErrorKind::NotVirtualDisk`](crate::ErrorKind::NotVirtualDisk) for a file that does not begin
+/// like a VHD Set, or if reading fails. Anything else that contradicts the layout is a note.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    let file =
-        Reader::open(&LocalStorage::new(), path.as_ref(), Subject::VhdSet, &Limits::default())?;
+    let (storage, limits) = (LocalStorage::new(), Limits::default());
+    let file = Reader::open(&storage, path.as_ref(), Subject::VhdSet, &limits)?;
     let mut found = Inspection { file_length: file.length(), ..Inspection::default() };
     let start = found.read(&file, 0, FileIdentifier::BYTES, "the file's first bytes")?;
-    if !start.starts_with(FILE_SIGNATURE) {
-        let found = match &start[..start.len().min(8)] {
-            [] => "an empty file".to_owned(),
-            bytes => format!("a file that begins {}", hex(bytes)),
-        };
-        let message =
-            format!("expected a VHD Set (.vhds), which begins \"vhdsetv1\", found {found}");
-        return Err(file.error(ErrorKind::NotVirtualDisk, message));
-    }
+    verify_signature(&file, &start)?;
     let mut fields = Fields::recording("the file identifier", &start, 0);
     if let Ok(identifier) = FileIdentifier::parse(&mut fields) {
         for FieldRecord { name, offset, bytes } in fields.into_records() {
             let value = match name {
-                "signature" => identifier.signature.escape_ascii().to_string(),
+                "signature" => bytes.escape_ascii().to_string(),
                 _ => identifier.creator_text(),
             };
             found.add(offset, bytes.len(), name, value);
@@ -53,69 +46,53 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     let data = HEADER_OFFSETS[1] + HEADER_BYTES as u64;
     let end = file.length().min(data + MAX_SHOWN);
     if end < file.length() {
-        found.notes.push(format!(
-            "the file goes on for {} bytes, which are not shown",
-            file.length() - end
-        ));
+        let rest = file.length() - end;
+        found.notes.push(format!("the file has {rest} more bytes, which are not shown"));
     }
-    let name = name.map(|(_, offset, length)| (offset, offset.saturating_add(length)));
-    let (name_start, name_end) =
-        name.filter(|&(start, stop)| start >= data && stop <= end).unwrap_or((end, end));
-    let at = |offset: u64| to_usize(offset - data);
     if end > data {
-        let bytes = file.read_vec(&Limits::default(), data, at(end), "the data")?;
-        found.add_unknown(data, &bytes[..at(name_start)]);
-        if name_end > name_start {
-            let text = &bytes[at(name_start)..at(name_end)];
-            found.add_raw(name_start, text, "active file", utf16(text));
+        let name = name.map(|(_, start, end)| (start, end));
+        let (start, stop) =
+            name.filter(|&(start, stop)| start >= data && stop <= end).unwrap_or((end, end));
+        let bytes = file.read_vec(&limits, data, to_usize(end - data), "the data")?;
+        let (before, rest) = bytes.split_at(to_usize(start - data));
+        let (text, after) = rest.split_at(to_usize(stop - start));
+        found.add_unknown(data, before);
+        if !text.is_empty() {
+            found.add_raw(start, text, "active file", utf16(text));
         }
-        found.add_unknown(name_end, &bytes[at(name_end)..]);
+        found.add_unknown(stop, after);
     }
     Ok(found)
 }
 
-/// Shows a header copy; returns its sequence number and the active name's place if it is valid.
+/// Shows a header copy; returns its sequence number and the active name's start and end if it is
+/// valid.
 fn header(
     found: &mut Inspection,
     copy: usize,
     at: u64,
     bytes: &[u8],
 ) -> Result<Option<(u64, u64, u64)>> {
+    let name = format!("header {}", copy + 1);
     let mut fields = Fields::recording("a header", bytes, at);
     let raw = HeaderCopy::parse(&mut fields)?;
     let holds = checksum_holds(bytes);
     for record in fields.into_records() {
-        let (name, value) = match record.name {
-            "records" => {
-                found.add_unknown(record.offset, record.bytes);
-                continue;
-            }
-            "unknown_4" => ("unknown".into(), format!("{:#010x}", raw.unknown_4)),
-            "unknown_18" => ("unknown".into(), raw.unknown_18.to_string()),
-            name => (name.replace('_', " "), header_value(name, &raw, holds)),
+        let value = match record.name {
+            "signature" => Some(raw.signature.escape_ascii().to_string()),
+            "unknown_4" => Some(format!("{:#010x}", raw.unknown_4)),
+            "checksum" => Some(if holds { "holds" } else { "does not hold" }.into()),
+            "active_name_offset" => Some(format!("{:#x}", raw.active_name_offset)),
+            _ => None,
         };
-        let name = format!("header {} {name}", copy + 1);
-        found.add_raw(record.offset, record.bytes, &name, value);
+        found.add_record(&name, &record, value);
     }
-    let valid = holds && raw.signature == *HEADER_SIGNATURE;
-    if !valid {
-        found.notes.push(format!(
-            "header {} is not valid: its signature or its checksum does not hold",
-            copy + 1
-        ));
+    let is_valid = holds && raw.signature == *HEADER_SIGNATURE;
+    if !is_valid {
+        let note = format!("{name} is not valid: its signature or its checksum does not hold");
+        found.notes.push(note);
     }
-    let name = (raw.active_name_offset.into(), raw.active_name_length.into());
-    Ok(valid.then_some((raw.sequence_number, name.0, name.1)))
-}
-
-fn header_value(name: &str, raw: &HeaderCopy, holds: bool) -> String {
-    match name {
-        "signature" => raw.signature.escape_ascii().to_string(),
-        "sequence_number" => raw.sequence_number.to_string(),
-        "version" => raw.version.to_string(),
-        "checksum" => if holds { "holds" } else { "does not hold" }.into(),
-        "active_name_offset" => format!("{:#x}", raw.active_name_offset),
-        "active_name_length" => raw.active_name_length.to_string(),
-        _ => String::new(),
-    }
+    let start = u64::from(raw.active_name_offset);
+    let end = start + u64::from(raw.active_name_length);
+    Ok(is_valid.then_some((raw.sequence_number, start, end)))
 }

@@ -1,6 +1,7 @@
 //! VHD Sets: the `.vhds` file, its snapshots, and the chain and baseline for a snapshot.
 
 mod catalog;
+mod error;
 mod file;
 mod inspect;
 mod layout;

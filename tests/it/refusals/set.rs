@@ -132,7 +132,7 @@ fn rejects_snapshots_that_do_not_match_the_files() {
     let cases = [
         (gone, PARENT_NOT_FOUND, THE_SET, "gone.vhdx"),
         (up, PARENT_NOT_FOUND, THE_SET, "baseline"),
-        (&second, STALE, THE_CATALOG, "gone.vhdx & anew"),
+        (&second, STALE, THE_CATALOG, "gone.vhdx & write it again"),
         (&other_parent, STALE, THE_CATALOG, "other.vhdx & found none"),
         (&format!("{base}{rct}"), STALE, THE_CATALOG, "base.vhdx & no table & rctX:"),
         (&other_id, INVALID_PARAMETER, THE_SET, "unrelated & other.vhdx"),
@@ -175,10 +175,13 @@ fn searches_once_for_a_file_that_a_catalog_names_in_many_ways() {
 #[test]
 fn rejects_catalog_members_of_the_wrong_type() {
     for (member, says) in [
-        (r#""SnapshotPath":7"#, "should be a text and is 7"),
-        (r#""ResilientChangeTrackingId":[]"#, "should be a text and is []"),
-        (r#""ParentPathsList":7"#, "no list of texts"),
-        (r#""ParentPathsList":{"a":"b"}"#, "no list of texts"),
+        (
+            r#""SnapshotPath":7"#,
+            "expected SnapshotPath in the snapshot catalog to be a text, found 7",
+        ),
+        (r#""ResilientChangeTrackingId":[]"#, "to be a text, found []"),
+        (r#""ParentPathsList":7"#, "to be a list of texts, found 7"),
+        (r#""ParentPathsList":{"a":"b"}"#, "to be a list of texts"),
     ] {
         let text = format!(r#"{{"SnapshotId":"{ID}",{member}}}"#);
         let error = SnapshotCatalog::from_json(text.as_bytes()).unwrap_err();

@@ -3,7 +3,6 @@
 use super::{Report, chain, check};
 use crate::args::InfoArgs;
 use crate::failure::Failure;
-use crate::question::read_catalog;
 use crate::warning::Warning;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -74,7 +73,7 @@ fn listed(
     let path = set.catalog_path();
     let mut known = given.map(|catalog| catalog.snapshots.clone()).unwrap_or_default();
     if path.exists() {
-        match read_catalog(&path) {
+        match SnapshotCatalog::from_file(&path) {
             Ok(beside) => {
                 let more = beside.snapshots.into_iter();
                 known.extend(
