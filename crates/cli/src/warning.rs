@@ -4,6 +4,8 @@ use crate::text::plain;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Instant;
+use vhdx_rct::{Disk, NextBaseline};
 
 /// A warning of the library or of the tool itself; in JSON, as this object.
 #[derive(Serialize)]
@@ -29,5 +31,19 @@ pub fn print(warnings: &[vhdx_rct::Warning]) -> io::Result<()> {
     let mut err = io::stderr().lock();
     Warning::all(warnings).iter().try_for_each(|Warning { path, message }| {
         writeln!(err, "vhdx-rct: warning: {}: {}", plain(path), plain(message))
+    })
+}
+
+/// Returns the baselines for the next backup. An answer is complete without them, so a failure is
+/// a warning.
+pub fn next_baselines(
+    disk: &Disk,
+    deadline: Option<Instant>,
+    warnings: &mut Vec<Warning>,
+) -> Vec<NextBaseline> {
+    disk.next_baselines_until(deadline, None).unwrap_or_else(|error| {
+        let message = format!("what to ask since the next time is unknown: {error}");
+        warnings.push(Warning::new(disk.files()[0].path(), message));
+        Vec::new()
     })
 }

@@ -4,7 +4,7 @@
 use super::Report;
 use super::table::header_json;
 use crate::text::{count, human};
-use crate::warning::Warning;
+use crate::warning::{Warning, next_baselines};
 use serde_json::{Value, json};
 use vhdx_rct::rct::TrackingTable;
 use vhdx_rct::{Disk, DiskFile, KnownIds, NextBaseline, Tracking};
@@ -83,11 +83,7 @@ fn known_json(ids: &KnownIds) -> Value {
 
 /// What to keep for the next backup, or why that has to be a full one.
 fn next_backup(report: &mut Report, disk: &Disk, warnings: &mut Vec<Warning>) {
-    let next = disk.next_baselines().unwrap_or_else(|error| {
-        let message = format!("what to ask since the next time is unknown: {error}");
-        warnings.push(Warning::new(disk.files()[0].path(), message));
-        Vec::new()
-    });
+    let next = next_baselines(disk, None, warnings);
     for NextBaseline { since, exact, .. } in &next {
         let exactness = match exact {
             true => "exact",
