@@ -1,7 +1,8 @@
-//! How a command ends without success.
+//! Commands that end without success.
 
 use crate::text::{plain, plain_json};
 use serde::Serialize;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -34,15 +35,9 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 impl Failure {
-    /// Creates a failure that the library does not know of.
+    /// Creates a failure of the tool itself.
     pub fn new(value: ReturnValue, message: impl Into<String>) -> Self {
-        Failure::Refused(Refusal {
-            status: FAILED,
-            return_value: value.code(),
-            win32_error: None,
-            message: message.into(),
-            needs_full_backup: false,
-        })
+        Failure::Refused(Refusal::new(value, message))
     }
 
     /// Creates a failure of the tool about a file.
@@ -71,27 +66,18 @@ impl Failure {
 
     /// Creates a failure for a command line that cannot be understood.
     pub fn usage(message: impl Into<String>) -> Self {
-        Failure::new(ReturnValue::InvalidParameter, message).with_status(USAGE)
+        let refusal = Refusal::new(ReturnValue::InvalidParameter, message);
+        Failure::Refused(Refusal { status: USAGE, ..refusal })
     }
 
     /// Creates a failure for text of the command line that the library cannot parse.
-    pub fn malformed(option: &str, error: Error) -> Self {
-        Failure::from(error).with_status(USAGE).with_place(option)
+    pub fn malformed(option: &str, error: &Error) -> Self {
+        Failure::Refused(Refusal { status: USAGE, ..Refusal::at(option, error) })
     }
 
-    /// Names the place to which the message belongs.
-    pub fn with_place(mut self, place: &str) -> Self {
-        if let Failure::Refused(refusal) = &mut self {
-            refusal.message = format!("{place}: {}", refusal.message);
-        }
-        self
-    }
-
-    fn with_status(mut self, status: u8) -> Self {
-        if let Failure::Refused(refusal) = &mut self {
-            refusal.status = status;
-        }
-        self
+    /// Creates a failure for an error of the library that names no file.
+    pub fn in_file(path: &Path, error: &Error) -> Self {
+        Failure::Refused(Refusal::at(path.display(), error))
     }
 
     /// Reports the failure, as an object on standard output or as a line on standard error, and
@@ -122,21 +108,40 @@ impl Failure {
 }
 
 impl Refusal {
+    fn new(value: ReturnValue, message: impl Into<String>) -> Self {
+        Refusal {
+            status: FAILED,
+            return_value: value.code(),
+            win32_error: None,
+            message: message.into(),
+            needs_full_backup: false,
+        }
+    }
+
+    /// Creates a refusal for an error of the library, which is about a place.
+    fn at(place: impl Display, error: &Error) -> Self {
+        Refusal { message: format!("{place}: {error}"), ..Refusal::from(error) }
+    }
+
     fn line(&self) -> String {
         let code = self.win32_error.as_ref().map(|code| format!(" ({code})")).unwrap_or_default();
         format!("vhdx-rct: error {}{code}: {}", self.return_value, plain(&self.message))
     }
 }
 
+impl From<&Error> for Refusal {
+    fn from(error: &Error) -> Self {
+        Refusal {
+            win32_error: error.win32_code().map(|code| format!("{code:#010X}")),
+            needs_full_backup: error.needs_full_backup(),
+            ..Refusal::new(error.return_value(), error.to_string())
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Failure::Refused(Refusal {
-            status: FAILED,
-            return_value: error.return_value().code(),
-            win32_error: error.win32_code().map(|code| format!("{code:#010X}")),
-            message: error.to_string(),
-            needs_full_backup: error.needs_full_backup(),
-        })
+        Failure::Refused(Refusal::from(&error))
     }
 }
 

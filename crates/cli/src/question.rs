@@ -1,4 +1,4 @@
-//! From the command line to an opened disk and what it is asked.
+//! Opens the disk that the command line names, and parses the baseline.
 
 use crate::args::{Files, Question};
 use crate::failure::Failure;
@@ -36,5 +36,5 @@ impl Files {
 
 /// Parses an id of the command line.
 pub fn parse<T: FromStr<Err = Error>>(option: &str, text: &str) -> Result<T, Failure> {
-    text.parse().map_err(|error| Failure::malformed(option, error))
+    text.parse().map_err(|error| Failure::malformed(option, &error))
 }

@@ -38,32 +38,30 @@ pub fn run(args: &ChangesArgs) -> Outcome {
     result
 }
 
-/// Refuses options that the format has no use for.
+/// Refuses options that the format cannot honor.
 fn verify_options(args: &ChangesArgs) -> Outcome {
-    if args.format == Format::Table {
-        return Ok(());
-    }
-    let options = [("--widest", args.widest.is_some()), ("--bytes", args.bytes)];
-    match options.into_iter().find(|(_, given)| *given) {
-        None => Ok(()),
-        Some((option, _)) => {
-            let format = args.format.to_possible_value();
-            let format = format.as_ref().map_or("another", |value| value.get_name());
-            Err(Failure::usage(format!("{option} is for --format table, found --format {format}")))
-        }
-    }
+    let option = match args {
+        ChangesArgs { format: Format::Table, .. } => return Ok(()),
+        ChangesArgs { widest: Some(_), .. } => "--widest",
+        ChangesArgs { bytes: true, .. } => "--bytes",
+        _ => return Ok(()),
+    };
+    let format = args.format.to_possible_value();
+    let format = format.as_ref().map_or("another", |value| value.get_name());
+    Err(Failure::usage(format!("{option} is for --format table, found --format {format}")))
 }
 
-/// Opens the disk, and begins the question. The time limit covers the opening and the answer.
+/// Opens the disk and builds the query. The time limit covers the opening and the answer.
 fn open(args: &ChangesArgs, deadline: Option<Instant>) -> Result<(Disk, ChangeQuery), Failure> {
     let target = args.target.as_ref().map(|id| parse("--target", id)).transpose()?;
     let (disk, since) = args.question.open(|options| {
         target.map(|id| options.target(id));
         deadline.map(|deadline| options.deadline(deadline));
     })?;
+    let query = disk.changes(since);
     let mut query = match args.length {
-        Some(length) => disk.changes(since).region(args.offset..args.offset.saturating_add(length)),
-        None => disk.changes(since).region(args.offset..),
+        Some(length) => query.region(args.offset..args.offset.saturating_add(length)),
+        None => query.region(args.offset..),
     };
     if let Some(deadline) = deadline {
         query = query.deadline(deadline);
@@ -74,7 +72,7 @@ fn open(args: &ChangesArgs, deadline: Option<Instant>) -> Result<(Disk, ChangeQu
     Ok((disk, query))
 }
 
-/// How to ask for what a limit on the number of ranges left out; None if it left out nothing.
+/// The options that ask for the ranges that a limit left out; None if it left out none.
 fn continuation(changes: &Changes) -> Option<String> {
     let (region, processed) = (changes.region(), changes.processed_byte_length());
     let start = region.start + processed;
@@ -86,11 +84,6 @@ fn continuation(changes: &Changes) -> Option<String> {
 fn finish(changes: &Changes, out: &mut impl Write) -> Outcome {
     out.flush()?;
     warning::print(changes.warnings())?;
-    match continuation(changes) {
-        None => Ok(()),
-        Some(how) => {
-            let message = format!("--max-ranges cut the answer short; {how}");
-            Err(Failure::new(ReturnValue::Failed, message))
-        }
-    }
+    let Some(how) = continuation(changes) else { return Ok(()) };
+    Err(Failure::new(ReturnValue::Failed, format!("--max-ranges cut the answer short; {how}")))
 }

@@ -1,4 +1,4 @@
-//! `--check`: every structure of every file of the chain, and every table beside them.
+//! `--check`: checks every structure of every file of the chain, and every table beside them.
 
 use super::Report;
 use crate::failure::Failure;
@@ -6,7 +6,7 @@ use crate::text::count;
 use serde_json::{Value, json};
 use vhdx_rct::{Disk, Error, TableEvidence};
 
-/// Adds what a check of the disk found.
+/// Adds the result of checking the disk.
 pub fn disk(report: &mut Report, disk: &Disk) -> Result<(), Failure> {
     let check = disk.check()?;
     let evidence = evidence(report, &check.evidence);
@@ -19,19 +19,12 @@ pub fn disk(report: &mut Report, disk: &Disk) -> Result<(), Failure> {
         count(check.tracking_tables, "tracking table is", "tracking tables are"),
     );
     verdict(report, &check.findings, check.total, &checked);
-    report.json["Check"] = json!({
-        "Findings": check.findings,
-        "Total": check.total,
-        "BatEntries": check.bat_entries,
-        "PayloadBlocks": check.payload_blocks,
-        "BitmapBlocks": check.bitmap_blocks,
-        "TrackingTables": check.tracking_tables,
-        "Evidence": evidence,
-    });
+    report.json["Check"] = json!(check);
+    report.json["Check"]["Evidence"] = evidence.into();
     Ok(())
 }
 
-/// Adds the only thing that was found in a file, if anything.
+/// Adds the result of a check that ends at the first finding.
 pub fn one(report: &mut Report, found: Option<&Error>, checked: &str) {
     let findings: Vec<String> = found.iter().map(ToString::to_string).collect();
     let total = findings.len() as u64;
@@ -49,20 +42,20 @@ fn verdict(report: &mut Report, findings: &[String], total: u64, checked: &str) 
     report.found = total > 0;
 }
 
-/// Adds how much the comparison of tables and blocks shows.
+/// Adds how much data the comparison of tables and blocks rests on.
 fn evidence(report: &mut Report, tables: &[Option<TableEvidence>]) -> Vec<Value> {
-    let compared =
-        tables.iter().enumerate().filter_map(|(depth, table)| Some((depth, table.as_ref()?)));
-    let one = |(depth, table): (usize, &TableEvidence)| {
+    let mut members = Vec::new();
+    for (depth, table) in tables.iter().enumerate() {
+        let Some(table) = table else { continue };
         report.row("evidence", format!("{depth}  {}", evidence_row(table)));
-        json!({
+        members.push(json!({
             "Depth": depth,
             "Sectors": table.sectors,
             "FullBlocks": table.full_blocks,
             "Contradiction": table.contradiction,
-        })
-    };
-    compared.map(one).collect()
+        }));
+    }
+    members
 }
 
 fn evidence_row(table: &TableEvidence) -> String {
