@@ -1,4 +1,4 @@
-//! A disk's chain, its tracking, what to ask since the next time, and warnings; for a single disk
+//! A disk's chain, its tracking, the baselines for the next backup, and warnings; for a single disk
 //! and for the active state of a set.
 
 use super::Report;
@@ -9,20 +9,18 @@ use serde_json::{Value, json};
 use vhdx_rct::rct::TrackingTable;
 use vhdx_rct::{Disk, DiskFile, KnownIds, NextBaseline, Tracking};
 
-/// Adds everything that an opened disk has to show.
+/// Adds everything that is known of an opened disk's chain.
 pub fn describe(report: &mut Report, disk: &Disk) {
     let mut warnings = Vec::new();
     files(report, disk, &mut warnings);
     let known = disk.known_ids();
-    for ids in &known {
-        report.row("known ids", known_row(ids));
-    }
+    known.iter().for_each(|ids| report.row("known ids", known_row(ids)));
     report.json["KnownIds"] = known.iter().map(known_json).collect();
     report.json["NewestId"] = json!(disk.newest_id());
     next_backup(report, disk, &mut warnings);
     if let Some(error) = disk.missing_parent() {
         let message = format!("the chain is not complete: {error}");
-        warnings.push(Warning::new(disk.files()[disk.files().len() - 1].path(), message));
+        warnings.extend(disk.files().last().map(|file| Warning::new(file.path(), message)));
     }
     warnings.extend(Warning::all(disk.warnings()));
     report.warnings(&warnings);
@@ -74,14 +72,14 @@ fn known_row(ids: &KnownIds) -> String {
 fn known_json(ids: &KnownIds) -> Value {
     json!({
         "File": ids.file.display().to_string(),
-        "Branch": ids.branch.to_string(),
+        "Branch": ids.branch,
         "First": ids.first,
         "Last": ids.last,
         "Newest": ids.ids().next(),
     })
 }
 
-/// What to keep for the next backup, or why that has to be a full one.
+/// Adds the baselines to keep for the next backup, or why that has to be a full one.
 fn next_backup(report: &mut Report, disk: &Disk, warnings: &mut Vec<Warning>) {
     let next = next_baselines(disk, None, warnings);
     for NextBaseline { since, exact, .. } in &next {
@@ -98,8 +96,11 @@ fn next_backup(report: &mut Report, disk: &Disk, warnings: &mut Vec<Warning>) {
 }
 
 fn why_full(disk: &Disk) -> &'static str {
-    match disk.files()[0].tracking() {
+    let leaf = &disk.files()[0];
+    match leaf.tracking() {
         _ if disk.missing_parent().is_some() => "the chain is not complete",
+        // The reason is a warning.
+        _ if leaf.closed_cleanly() => "what to ask since instead is unknown",
         Tracking::Off => "the file is not tracked, and was not closed cleanly",
         Tracking::Unusable(_) => "the file's table cannot be used",
         _ => "the file was not closed cleanly, so its table may lag behind",
@@ -127,15 +128,15 @@ fn file_json(file: &DiskFile) -> Value {
         "FileLength": identity.length,
         "VirtualSize": file.metadata().virtual_size,
         "SequenceNumber": identity.sequence_number,
-        "FileWriteGuid": identity.file_write_guid.to_string(),
-        "DataWriteGuid": identity.data_write_guid.to_string(),
+        "FileWriteGuid": identity.file_write_guid,
+        "DataWriteGuid": identity.data_write_guid,
         "ReplayedLogEntries": file.replayed_log_entries(),
         "Tracking": tracking,
     });
     if let Some(locator) = &file.metadata().parent_locator {
         object["ParentLocator"] = json!({
-            "ParentLinkage": locator.parent_linkage.to_string(),
-            "ParentLinkage2": locator.parent_linkage2.map(|id| id.to_string()),
+            "ParentLinkage": locator.parent_linkage,
+            "ParentLinkage2": locator.parent_linkage2,
             "RelativePath": locator.relative_path,
             "VolumePath": locator.volume_path,
             "AbsoluteWin32Path": locator.absolute_win32_path,

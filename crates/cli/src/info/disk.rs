@@ -35,7 +35,7 @@ fn identity(report: &mut Report, leaf: &DiskFile) {
         "Format": "vhdx",
         "Kind": kind(leaf),
         "Creator": leaf.creator(),
-        "VirtualDiskId": metadata.disk_id.to_string(),
+        "VirtualDiskId": metadata.disk_id,
         "VirtualSize": metadata.virtual_size,
         "BlockSize": metadata.block_size,
         "LogicalSectorSize": logical,

@@ -43,7 +43,7 @@ pub fn report(
         Ok(disk) => {
             let id = disk.identity().virtual_disk_id;
             report.row("disk id", id);
-            report.json["VirtualDiskId"] = id.to_string().into();
+            report.json["VirtualDiskId"] = json!(id);
             chain::describe(&mut report, disk);
             if args.check {
                 check::disk(&mut report, disk)?;
@@ -115,7 +115,7 @@ fn snapshots(
 
 fn snapshot_json(snapshot: &Snapshot, catalog: &Path) -> Value {
     json!({
-        "SnapshotId": snapshot.id.to_string(),
+        "SnapshotId": snapshot.id,
         "SnapshotPath": snapshot.path,
         "ResilientChangeTrackingId": snapshot.rct_id,
         "ParentPathsList": snapshot.parents,

@@ -48,7 +48,7 @@ pub fn header_json(table: &TrackingTable) -> Value {
     let branches: Vec<Value> = header
         .branches
         .iter()
-        .map(|branch| json!({ "Branch": branch.id.to_string(), "First": branch.first, "Limit": branch.limit }))
+        .map(|branch| json!({ "Branch": branch.id, "First": branch.first, "Limit": branch.limit }))
         .collect();
     json!({
         "Path": table.path().display().to_string(),

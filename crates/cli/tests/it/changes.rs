@@ -109,6 +109,9 @@ fn unreadable_block_tables_cost_the_next_baselines_and_not_the_answer() {
     let warning = answer["Warnings"].as_array().unwrap().last().unwrap();
     assert_eq!(warning["Path"], "disk.avhdx");
     assert!(warning["Message"].as_str().unwrap().contains("next time is unknown"), "{answer}");
+    let info = run_in(directory.path(), &["info", "disk.avhdx"]).out;
+    assert!(info.contains("what to ask since instead is unknown"), "{info}");
+    assert!(!info.contains("not closed cleanly"), "{info}");
 }
 
 #[test]
