@@ -7,7 +7,7 @@
 #include "vhdx_rct.h"
 
 /* Small, so that the loop runs more than once; a real program uses some thousands. */
-enum { ROOM = 3 };
+enum { CAPACITY = 3 };
 
 static void fail(uint32_t code)
 {
@@ -24,26 +24,26 @@ int main(int count, char **arguments)
         return 2;
     }
     const char *path = arguments[1], *baseline = arguments[2];
-    VhdxRctRange ranges[ROOM];
+    VhdxRctRange ranges[CAPACITY];
     VhdxRctDisk disk;
-    size_t found = ROOM;
+    size_t found = CAPACITY;
     uint64_t processed, offset = 0;
 
-    /* No bytes: only the disk and its size. */
+    /* A region of length 0: only the disk and its size. */
     uint32_t code = vhdx_rct_get_virtual_disk_changes(path, baseline, NULL, 0, 0, 0, ranges, &found, &processed, &disk);
     if (code != 0)
         fail(code);
 
     puts("ByteOffset,ByteLength");
     while (offset < disk.virtual_size) {
-        found = ROOM;
+        found = CAPACITY;
         code = vhdx_rct_get_virtual_disk_changes(path, baseline, NULL, offset, disk.virtual_size - offset, 0, ranges,
                                                  &found, &processed, NULL);
         if (code != 0)
             fail(code);
         for (size_t i = 0; i < found; i++)
             printf("%" PRIu64 ",%" PRIu64 "\n", ranges[i].byte_offset, ranges[i].byte_length);
-        /* Always more than 0, also if the buffer is full. */
+        /* Always more than 0, even if the buffer is full. */
         offset += processed;
     }
 

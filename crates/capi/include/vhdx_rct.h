@@ -6,8 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Accept files that were not closed cleanly where an answer could then lack what was written
-// last.
+// Accepts files that were not closed cleanly; an answer may then lack what was written last.
 #define VHDX_RCT_ALLOW_UNCLEAN 1
 
 // The size in bytes of an RCT id as text, including the NUL.
@@ -107,11 +106,11 @@ extern "C" {
 // - `byte_offset`, `byte_length`: the region, which lies inside the disk. A length of 0 is
 //   valid and fills in only `disk`.
 // - `flags`: 0 or `VHDX_RCT_ALLOW_UNCLEAN`.
-// - `ranges`, `range_count`: a buffer, and how many ranges it has room for: at least 1, even
-//   for a region of length 0. On return, `range_count` is the number of ranges written. They are
-//   sorted, do not touch each other, and lie inside the region.
-// - `processed_byte_length`: how much of the region was processed, in bytes from its start. Less
-//   than `byte_length` only if the buffer is full: ask again from `byte_offset +
+// - `ranges`, `range_count`: a buffer, and its capacity in ranges: at least 1, even for a region
+//   of length 0. On return, `range_count` is the number of ranges written. They are sorted, do
+//   not touch each other, and lie inside the region.
+// - `processed_byte_length`: the length of the processed part of the region, in bytes from its
+//   start. Less than `byte_length` only if the buffer is full: ask again from `byte_offset +
 //   processed_byte_length` on, and nothing is lost or repeated.
 // - `disk`: the disk that the answer is about; may be NULL.
 //
@@ -120,8 +119,8 @@ extern "C" {
 // `vhdx_rct_last_error` returns the text.
 //
 // # Safety
-// Each pointer is valid for its purpose, or NULL, which is an invalid parameter if it is not
-// allowed.
+// Each pointer is valid for its purpose, or NULL. NULL is an invalid parameter except where it is
+// allowed above.
 VhdxRctReturnValue vhdx_rct_get_virtual_disk_changes(const char *path,
                                                      const char *limit_id,
                                                      const char *target_snapshot_id,
@@ -141,8 +140,8 @@ VhdxRctReturnValue vhdx_rct_get_virtual_disk_changes(const char *path,
 // Returns 0 or a return value, as `vhdx_rct_get_virtual_disk_changes` does.
 //
 // # Safety
-// `path` is text or NULL, `id` has room for `VHDX_RCT_ID_SIZE` bytes or is NULL, which is an
-// invalid parameter.
+// `path` is text or NULL; `id` is a buffer of `VHDX_RCT_ID_SIZE` bytes or NULL. NULL is an invalid
+// parameter.
 VhdxRctReturnValue vhdx_rct_newest_id(const char *path, uint32_t flags, char *id);
 
 // Writes the text of the calling thread's last failure: what was expected, what was found, and
@@ -150,15 +149,15 @@ VhdxRctReturnValue vhdx_rct_newest_id(const char *path, uint32_t flags, char *id
 // length of the whole text in bytes, without the NUL. `buffer` may be NULL if `size` is 0.
 //
 // # Safety
-// `buffer` has room for `size` bytes.
+// `buffer` is a buffer of at least `size` bytes, or NULL.
 size_t vhdx_rct_last_error(char *buffer, size_t size);
 
 // Returns the code that Windows' own API has for the calling thread's last failure
 // (`0xC03A....`); 0 if there is none.
 uint32_t vhdx_rct_last_win32_code(void);
 
-// Returns 1 if the calling thread's last failure concerns change tracking alone, else 0. If 1,
-// the files have no answer since that id, but a full backup (since `*`) is possible.
+// Returns 1 if the calling thread's last failure concerns only change tracking, else 0. If 1, the
+// files have no answer since that baseline, but a full backup (since `*`) is possible.
 uint32_t vhdx_rct_needs_full_backup(void);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-//! The C interface: the method for backup tools that are not written in Rust, in the style of
-//! Windows' `QueryChangesVirtualDisk`, with buffers that the caller owns.
+//! The C interface: `GetVirtualDiskChanges` for backup tools that are not written in Rust, in the
+//! style of Windows' `QueryChangesVirtualDisk`, with buffers that the caller owns.
 //!
 //! The header is `include/vhdx_rct.h`; `examples/changes.c` is a program that uses it. To build
 //! the static and the shared library, and to link a program with the former:
@@ -14,7 +14,7 @@
 //! ranges; it does not read a disk's content.
 //!
 //! `examples/c.sh` builds and runs the program. Text is NUL-terminated. Paths are bytes as the
-//! operating system has them; on Windows, and everywhere for ids, UTF-8. No function keeps a
+//! operating system has them; on Windows they are UTF-8, as ids are everywhere. No function keeps a
 //! pointer, allocates memory that the caller would have to free, or lets a panic through.
 #![warn(missing_docs)]
 
@@ -22,11 +22,9 @@ use std::cell::RefCell;
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::slice;
 use vhdx_rct::{Baseline, ByteRange, Changes, Error, ErrorKind, OpenOptions, ReturnValue};
 
-/// Accept files that were not closed cleanly where an answer could then lack what was written
-/// last.
+/// Accepts files that were not closed cleanly; an answer may then lack what was written last.
 pub const VHDX_RCT_ALLOW_UNCLEAN: u32 = 1;
 
 /// The size in bytes of an RCT id as text, including the NUL.
@@ -112,11 +110,11 @@ thread_local! {
 /// - `byte_offset`, `byte_length`: the region, which lies inside the disk. A length of 0 is
 ///   valid and fills in only `disk`.
 /// - `flags`: 0 or `VHDX_RCT_ALLOW_UNCLEAN`.
-/// - `ranges`, `range_count`: a buffer, and how many ranges it has room for: at least 1, even
-///   for a region of length 0. On return, `range_count` is the number of ranges written. They are
-///   sorted, do not touch each other, and lie inside the region.
-/// - `processed_byte_length`: how much of the region was processed, in bytes from its start. Less
-///   than `byte_length` only if the buffer is full: ask again from `byte_offset +
+/// - `ranges`, `range_count`: a buffer, and its capacity in ranges: at least 1, even for a region
+///   of length 0. On return, `range_count` is the number of ranges written. They are sorted, do
+///   not touch each other, and lie inside the region.
+/// - `processed_byte_length`: the length of the processed part of the region, in bytes from its
+///   start. Less than `byte_length` only if the buffer is full: ask again from `byte_offset +
 ///   processed_byte_length` on, and nothing is lost or repeated.
 /// - `disk`: the disk that the answer is about; may be NULL.
 ///
@@ -125,8 +123,8 @@ thread_local! {
 /// `vhdx_rct_last_error` returns the text.
 ///
 /// # Safety
-/// Each pointer is valid for its purpose, or NULL, which is an invalid parameter if it is not
-/// allowed.
+/// Each pointer is valid for its purpose, or NULL. NULL is an invalid parameter except where it is
+/// allowed above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vhdx_rct_get_virtual_disk_changes(
     path: *const c_char,
@@ -145,7 +143,7 @@ pub unsafe extern "C" fn vhdx_rct_get_virtual_disk_changes(
     let (Some(count), Some(processed)) = (count, processed) else {
         return guarded(|| Err(Failure::null("range_count and processed_byte_length")));
     };
-    let room = std::mem::take(count);
+    let capacity = std::mem::take(count);
     *processed = 0;
     guarded(|| {
         // SAFETY: the caller guarantees that texts are NULL or end in NUL.
@@ -161,13 +159,13 @@ pub unsafe extern "C" fn vhdx_rct_get_virtual_disk_changes(
         }
         let region = byte_offset..byte_offset.saturating_add(byte_length);
         let question = options.open(path)?.changes(since).region(region);
-        let mut changes = question.max_ranges(room).ranges()?;
+        let mut changes = question.max_ranges(capacity).ranges()?;
         let mut written = 0;
         for range in changes.by_ref() {
             let ByteRange { offset, length } = range?;
             let range = Range { byte_offset: offset, byte_length: length };
-            // SAFETY: there are at most `room` ranges, for which the caller has a buffer; it
-            // need not have been written to before.
+            // SAFETY: there are at most `capacity` ranges, which the caller's buffer holds; it need
+            // not be initialized.
             unsafe { ranges.add(written).write(range) };
             written += 1;
         }
@@ -188,8 +186,8 @@ pub unsafe extern "C" fn vhdx_rct_get_virtual_disk_changes(
 /// Returns 0 or a return value, as `vhdx_rct_get_virtual_disk_changes` does.
 ///
 /// # Safety
-/// `path` is text or NULL, `id` has room for `VHDX_RCT_ID_SIZE` bytes or is NULL, which is an
-/// invalid parameter.
+/// `path` is text or NULL; `id` is a buffer of `VHDX_RCT_ID_SIZE` bytes or NULL. NULL is an invalid
+/// parameter.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vhdx_rct_newest_id(
     path: *const c_char,
@@ -200,7 +198,7 @@ pub unsafe extern "C" fn vhdx_rct_newest_id(
         if id.is_null() {
             return Err(Failure::null("id"));
         }
-        // SAFETY: the caller guarantees that `id` has this much room.
+        // SAFETY: the caller guarantees that `id` has this size.
         unsafe { put("", id, VHDX_RCT_ID_SIZE) };
         // SAFETY: the caller guarantees that it is NULL or ends in NUL.
         let (path, options) = opening(unsafe { text(path) }, flags)?;
@@ -217,12 +215,12 @@ pub unsafe extern "C" fn vhdx_rct_newest_id(
 /// length of the whole text in bytes, without the NUL. `buffer` may be NULL if `size` is 0.
 ///
 /// # Safety
-/// `buffer` has room for `size` bytes.
+/// `buffer` is a buffer of at least `size` bytes, or NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vhdx_rct_last_error(buffer: *mut c_char, size: usize) -> usize {
     LAST.with_borrow(|Failure { text, .. }| {
         if !buffer.is_null() {
-            // SAFETY: the caller guarantees that `buffer` has this much room.
+            // SAFETY: the caller guarantees that `buffer` has this size.
             unsafe { put(text, buffer, size) };
         }
         text.len()
@@ -236,16 +234,16 @@ pub extern "C" fn vhdx_rct_last_win32_code() -> u32 {
     LAST.with_borrow(|last| last.win32_code)
 }
 
-/// Returns 1 if the calling thread's last failure concerns change tracking alone, else 0. If 1,
-/// the files have no answer since that id, but a full backup (since `*`) is possible.
+/// Returns 1 if the calling thread's last failure concerns only change tracking, else 0. If 1, the
+/// files have no answer since that baseline, but a full backup (since `*`) is possible.
 #[unsafe(no_mangle)]
 pub extern "C" fn vhdx_rct_needs_full_backup() -> u32 {
     LAST.with_borrow(|last| last.needs_full_backup.into())
 }
 
-/// Runs the work and keeps its failure for the calling thread.
+/// Runs the work, and keeps its failure for the calling thread.
 fn guarded(work: impl FnOnce() -> Result<(), Failure>) -> ReturnValue {
-    // After a panic the caller's buffers are in any state, which the return value announces.
+    // After a panic the content of the caller's buffers is unspecified, as after any failure.
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         let text = "the query panicked, so nothing is known; please report it";
         Err(Failure::new(ErrorKind::WorkerLost, text))
@@ -256,7 +254,7 @@ fn guarded(work: impl FnOnce() -> Result<(), Failure>) -> ReturnValue {
     return_value
 }
 
-/// The disk's path, and how to open it.
+/// Returns the disk's path, and the options to open it with.
 fn opening(path: Option<&[u8]>, flags: u32) -> Result<(PathBuf, OpenOptions), Failure> {
     let path = native(path.ok_or_else(|| Failure::null("path"))?)?;
     if flags & !VHDX_RCT_ALLOW_UNCLEAN != 0 {
@@ -275,7 +273,7 @@ fn baseline(text: Option<&[u8]>) -> Result<Baseline, Failure> {
     }
 }
 
-/// A path as the operating system has it.
+/// Returns a path as the operating system has it.
 #[cfg(unix)]
 fn native(path: &[u8]) -> Result<PathBuf, Failure> {
     use std::os::unix::ffi::OsStrExt;
@@ -294,7 +292,7 @@ fn utf8(text: &[u8]) -> Result<&str, Failure> {
 }
 
 /// # Safety
-/// The pointer is NULL or stands for text that ends in NUL and outlives the call.
+/// The pointer is NULL, or points to text that ends in NUL and outlives the call.
 unsafe fn text<'a>(pointer: *const c_char) -> Option<&'a [u8]> {
     if pointer.is_null() {
         return None;
@@ -306,17 +304,17 @@ unsafe fn text<'a>(pointer: *const c_char) -> Option<&'a [u8]> {
 /// Writes as much of the text as fits into `size` bytes, followed by a NUL.
 ///
 /// # Safety
-/// The buffer has room for `size` bytes.
+/// The buffer has `size` bytes.
 unsafe fn put(text: &str, buffer: *mut c_char, size: usize) {
-    let Some(room) = size.checked_sub(1) else { return };
+    let Some(most) = size.checked_sub(1) else { return };
     let is_boundary = |end: &usize| text.is_char_boundary(*end);
-    let length = (0..=room.min(text.len())).rev().find(is_boundary).unwrap_or_default();
-    // SAFETY: the caller guarantees the room; the zeros initialize it.
-    let buffer = unsafe {
-        buffer.cast::<u8>().write_bytes(0, length + 1);
-        slice::from_raw_parts_mut(buffer.cast::<u8>(), length)
-    };
-    buffer.copy_from_slice(&text.as_bytes()[..length]);
+    let length = (0..=most.min(text.len())).rev().find(is_boundary).unwrap_or_default();
+    let buffer = buffer.cast::<u8>();
+    // SAFETY: `length` is less than `size`, which the caller guarantees, and at most the text's.
+    unsafe {
+        buffer.copy_from_nonoverlapping(text.as_ptr(), length);
+        buffer.add(length).write(0);
+    }
 }
 
 impl Disk {

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, c_char};
 use std::path::Path;
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 use vhdx_rct::{Baseline, ByteRange, ReturnValue, VirtualDiskChanges};
 use vhdx_rct_capi::{
     Disk, Range, VHDX_RCT_ALLOW_UNCLEAN, VHDX_RCT_ID_SIZE, vhdx_rct_get_virtual_disk_changes,
@@ -31,17 +31,22 @@ struct Answer {
     disk: Option<Disk>,
 }
 
-/// Calls with a buffer of `room` ranges and checks that nothing is written after it.
-fn ask(path: &[u8], limit: &[u8], target: Option<&str>, region: (u64, u64), room: usize) -> Answer {
+/// Calls with a buffer of `capacity` ranges, and checks that nothing is written after it.
+fn ask(
+    path: &[u8],
+    limit: &[u8],
+    target: Option<&str>,
+    region: (u64, u64),
+    capacity: usize,
+) -> Answer {
     const NEVER: Range = Range { byte_offset: 0xAAAA, byte_length: 0xBBBB };
     let (path, limit) = (CString::new(path).unwrap(), CString::new(limit).unwrap());
     let target = target.map(|target| CString::new(target).unwrap());
-    let mut ranges = vec![NEVER; room + 4];
-    let (mut count, mut processed) = (room, 0xCCCC);
-    let mut disk = None;
+    let mut ranges = vec![NEVER; capacity + 4];
+    let (mut count, mut processed) = (capacity, 0xCCCC);
     let mut place =
         Disk { virtual_disk_id: [0; 16], virtual_size: 0, logical_sector_size: 0, granularity: 0 };
-    // SAFETY: texts end in NUL, and the buffers have the room that is passed.
+    // SAFETY: texts end in NUL, and the buffers have the sizes that are passed.
     let code = unsafe {
         vhdx_rct_get_virtual_disk_changes(
             path.as_ptr(),
@@ -56,11 +61,9 @@ fn ask(path: &[u8], limit: &[u8], target: Option<&str>, region: (u64, u64), room
             &mut place,
         )
     };
-    if place.virtual_size > 0 {
-        disk = Some(place);
-    }
-    assert!(count <= room);
-    assert!(ranges[room..].iter().all(|range| *range == NEVER), "written past the buffer");
+    let disk = (place.virtual_size > 0).then_some(place);
+    assert!(count <= capacity);
+    assert!(ranges[capacity..].iter().all(|range| *range == NEVER), "written past the buffer");
     let found = ranges[..count]
         .iter()
         .map(|range| ByteRange { offset: range.byte_offset, length: range.byte_length });
@@ -68,10 +71,10 @@ fn ask(path: &[u8], limit: &[u8], target: Option<&str>, region: (u64, u64), room
 }
 
 fn last_error() -> String {
-    // SAFETY: no buffer, no room.
-    let length = unsafe { vhdx_rct_last_error(std::ptr::null_mut(), 0) };
+    // SAFETY: no buffer, of size 0.
+    let length = unsafe { vhdx_rct_last_error(null_mut(), 0) };
     let mut text = vec![0_u8; length + 1];
-    // SAFETY: the buffer has this much room.
+    // SAFETY: the buffer has this size.
     unsafe { vhdx_rct_last_error(text.as_mut_ptr().cast::<c_char>(), text.len()) };
     assert_eq!(text.pop(), Some(0));
     String::from_utf8(text).unwrap()
@@ -88,11 +91,11 @@ fn partial_answers_add_up_to_the_whole() {
             let (mut at, mut found) = (0, Vec::<ByteRange>::new());
             while at < SIZE {
                 let length = random.range(1..SIZE - at + 1);
-                let room = random.range(1..4) as usize;
-                let part = ask(child.as_bytes(), limit.as_bytes(), None, (at, length), room);
+                let capacity = random.range(1..4) as usize;
+                let part = ask(child.as_bytes(), limit.as_bytes(), None, (at, length), capacity);
                 assert_eq!(part.code, ReturnValue::Completed, "{}", last_error());
                 assert!(0 < part.processed && part.processed <= length);
-                assert!(part.processed == length || part.ranges.len() == room);
+                assert!(part.processed == length || part.ranges.len() == capacity);
                 let disk = part.disk.unwrap();
                 assert_eq!(disk.virtual_disk_id, *whole.disk.virtual_disk_id.as_bytes());
                 assert_eq!((disk.virtual_size, disk.logical_sector_size), (SIZE, 512));
@@ -124,8 +127,8 @@ fn returns_codes_and_texts_of_failures() {
         (path, b"*", None, (0, SIZE), 0, ReturnValue::InvalidParameter, 0),
         (path, b"*", Some(ID), (0, SIZE), 1, ReturnValue::IncorrectDataType, 0),
     ];
-    for (path, limit, target, region, room, code, win32) in cases {
-        let answer = ask(path, limit, target, region, room);
+    for (path, limit, target, region, capacity, code, win32) in cases {
+        let answer = ask(path, limit, target, region, capacity);
         let failed = Answer { code, ranges: Vec::new(), processed: 0, disk: None };
         assert_eq!(answer, failed, "{}", last_error());
         assert_eq!(vhdx_rct_last_win32_code(), win32, "{}", last_error());
@@ -141,28 +144,30 @@ fn returns_codes_and_texts_of_failures() {
     assert_eq!(last_error(), here);
 }
 
+fn null_if<T>(is_missing: bool, pointer: *mut T) -> *mut T {
+    if is_missing { null_mut() } else { pointer }
+}
+
 #[test]
 fn rejects_null_pointers() {
     let path = CString::new(testdata("child.avhdx")).unwrap();
     let limit = CString::new("*").unwrap();
     for missing in 0..6 {
-        let pointer = |index, text: &CString| if index == missing { null() } else { text.as_ptr() };
         let mut ranges = [Range { byte_offset: 0, byte_length: 0 }; 2];
         let (mut count, mut processed) = (ranges.len(), 7);
-        let pick = |index, pointer| if index == missing { std::ptr::null_mut() } else { pointer };
-        // SAFETY: every pointer is NULL or has the room that is passed.
+        // SAFETY: texts end in NUL, and every other pointer is NULL or has the size that is passed.
         let code = unsafe {
             vhdx_rct_get_virtual_disk_changes(
-                pointer(0, &path),
-                pointer(1, &limit),
+                null_if(missing == 0, path.as_ptr().cast_mut()),
+                null_if(missing == 1, limit.as_ptr().cast_mut()),
                 null(),
                 0,
                 SIZE,
                 0,
-                if missing == 2 { std::ptr::null_mut() } else { ranges.as_mut_ptr() },
-                if missing == 3 { std::ptr::null_mut() } else { &mut count },
-                pick(4, &mut processed),
-                std::ptr::null_mut(),
+                null_if(missing == 2, ranges.as_mut_ptr()),
+                null_if(missing == 3, &mut count),
+                null_if(missing == 4, &mut processed),
+                null_mut(),
             )
         };
         if missing == 5 {
@@ -181,7 +186,7 @@ fn cuts_error_text_at_a_character_boundary() {
     assert!(whole.contains('ö'), "{whole}");
     for size in 0..whole.len() + 4 {
         let mut buffer = vec![0xEE_u8; size + 2];
-        // SAFETY: the buffer has more room than is passed.
+        // SAFETY: the buffer is larger than the size that is passed.
         let length = unsafe { vhdx_rct_last_error(buffer.as_mut_ptr().cast(), size) };
         assert_eq!(length, whole.len());
         assert_eq!(buffer[size..], [0xEE, 0xEE], "written past the buffer of {size}");
@@ -196,7 +201,7 @@ fn cuts_error_text_at_a_character_boundary() {
 fn newest(path: &str, flags: u32) -> (ReturnValue, String) {
     let path = CString::new(path).unwrap();
     let mut id = [0x55_u8; VHDX_RCT_ID_SIZE];
-    // SAFETY: the text ends in NUL, and the buffer has the room.
+    // SAFETY: the text ends in NUL, and the buffer has the size of an id.
     let code = unsafe { vhdx_rct_newest_id(path.as_ptr(), flags, id.as_mut_ptr().cast()) };
     let end = id.iter().position(|&byte| byte == 0).unwrap();
     (code, String::from_utf8(id[..end].to_vec()).unwrap())
@@ -216,7 +221,7 @@ fn returns_newest_id() {
     assert!(last_error().contains("flags"), "{}", last_error());
 }
 
-/// A damaged table has no id to keep, and a query that needs it requires a full backup.
+/// A damaged table has no id to keep, and a query that needs the table requires a full backup.
 #[test]
 fn returns_no_newest_id_of_a_damaged_table() {
     let directory = tempfile::tempdir().unwrap();
