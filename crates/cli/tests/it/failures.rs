@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 const UNKNOWN: &str = "rctX:e6fd24a8:8ef8:4a21:9394:f28867b17470:00000009";
 
 #[test]
-fn a_failure_is_an_object_in_json_and_a_line_elsewhere() {
+fn reports_failure_as_json_object_or_line() {
     let args = ["changes", "child.avhdx", "--since", UNKNOWN];
     let failed = run(&[&args[..], &["--format", "json"]].concat());
     assert_eq!(failed.status, 1);
@@ -34,7 +34,7 @@ fn a_failure_is_an_object_in_json_and_a_line_elsewhere() {
 }
 
 #[test]
-fn every_command_with_json_fails_with_the_object() {
+fn reports_failure_as_object_in_every_json_command() {
     let directory = disks();
     fs::write(directory.path().join("broken.vhdx"), b"vhdxfile").unwrap();
     fs::write(directory.path().join("broken.rct"), b"nothing").unwrap();
@@ -64,7 +64,7 @@ fn every_command_with_json_fails_with_the_object() {
 }
 
 #[test]
-fn a_time_limit_ends_the_question() {
+fn timeout_ends_the_query() {
     let late = run(&["changes", "child.avhdx", "--since", "*", "--timeout", "0"]);
     assert!(late.status == 1 && late.line().starts_with("vhdx-rct: error 32772: "), "{late:?}");
     ok(&["changes", "child.avhdx", "--since", TRACKED, "--timeout", "3.5"]);
@@ -72,7 +72,7 @@ fn a_time_limit_ends_the_question() {
 }
 
 #[test]
-fn a_reader_that_closes_the_pipe_is_no_failure() {
+fn closed_pipe_is_not_a_failure() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_vhdx-rct"))
         .args(["inspect"])
         .arg(testdata("child.avhdx.rct"))
@@ -87,7 +87,7 @@ fn a_reader_that_closes_the_pipe_is_no_failure() {
 }
 
 #[test]
-fn refusals_name_the_next_step() {
+fn messages_name_the_next_step() {
     let directory = disks();
     let refused = |args: &[&str]| {
         let run = run_in(directory.path(), args);
@@ -108,7 +108,7 @@ fn refusals_name_the_next_step() {
 
 /// What is about the disk, not about the text of the command line, has status 1.
 #[test]
-fn a_question_that_does_not_fit_the_disk_has_status_1() {
+fn exits_with_1_if_question_does_not_fit_the_disk() {
     let guid = "9ac15b72-2a6d-44b2-ba7c-f5f06831c74a";
     for (args, code) in [
         (&["--since", guid][..], "32776"),

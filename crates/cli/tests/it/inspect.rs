@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 
 #[test]
-fn shows_what_the_decoder_refuses() {
+fn shows_structures_of_malformed_table() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("x.rct");
     for length in [1, 100, 0x5000, 0x9000, 0xA000] {
@@ -32,7 +32,7 @@ fn shows_what_the_decoder_refuses() {
 }
 
 #[test]
-fn rejects_what_is_neither_a_table_nor_a_set() {
+fn rejects_files_that_are_neither_table_nor_set() {
     let directory = disks();
     let mut qcow2 = b"QFI\xfb".to_vec();
     qcow2.resize(0x3_0000, 1);

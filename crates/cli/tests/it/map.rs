@@ -4,7 +4,7 @@ use crate::tool::{DISKS, disks, ok, run_in, testdata};
 use std::fs;
 
 #[test]
-fn draws_a_picture() {
+fn draws_changes_as_svg() {
     let directory = tempfile::tempdir().unwrap();
     let svg = directory.path().join("map.svg");
     ok(&["map", "grandchild.avhdx", "--since", "file:base.vhdx", "-o", svg.to_str().unwrap()]);
@@ -14,23 +14,20 @@ fn draws_a_picture() {
 }
 
 #[test]
-fn overwrites_a_picture_only() {
+fn overwrites_only_pictures() {
     let directory = disks();
     let map =
         |to: &str| run_in(directory.path(), &["map", "child.avhdx", "--since", "*", "-o", to]);
     for name in DISKS {
         let refused = map(name);
-        assert!(
-            refused.status == 1 && refused.line().contains("expected an SVG picture"),
-            "{refused:?}"
-        );
+        assert_eq!(refused.status, 1, "{name}");
+        assert!(refused.line().contains("expected an SVG picture"), "{refused:?}");
     }
     for name in DISKS {
-        let kept =
-            fs::read(directory.path().join(name)).unwrap() == fs::read(testdata(name)).unwrap();
-        assert!(kept, "{name} was written to");
+        let found = fs::read(directory.path().join(name)).unwrap();
+        assert!(found == fs::read(testdata(name)).unwrap(), "{name} was written to");
     }
-    // The directory itself, and one that is not there.
+    // The directory itself, and a directory that does not exist.
     assert_eq!((map(".").status, map("nowhere/map.svg").status), (1, 1));
     fs::write(directory.path().join("empty.svg"), "").unwrap();
     for name in ["new.svg", "new.svg", "empty.svg"] {

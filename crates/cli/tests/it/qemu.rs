@@ -39,7 +39,7 @@ fn has_the_members_of_qemu_img_map() {
 
 /// The named file has the disk's content at the offset, whatever the chain.
 #[test]
-fn offsets_lead_to_the_content() {
+fn host_offsets_lead_to_the_content() {
     let mut placed = 0;
     for seed in seeds(20, 200) {
         let directory = tempfile::tempdir().unwrap();
@@ -62,11 +62,11 @@ fn offsets_lead_to_the_content() {
 
 /// qemu-img does not know where a VHDX has data, but it prints the same members.
 #[test]
-fn names_the_members_as_qemu_img_does() {
+fn member_names_match_qemu_img() {
     let mut map = std::process::Command::new("qemu-img");
     map.args(["map", "--output=json", "-f", "vhdx"]).arg(testdata("base.vhdx"));
     let Ok(output) = map.output() else {
-        return skip("names_the_members_as_qemu_img_does: there is no qemu-img");
+        return skip("member_names_match_qemu_img: there is no qemu-img");
     };
     let theirs: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     let ours = extents("base.vhdx", "*");

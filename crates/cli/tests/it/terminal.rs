@@ -20,7 +20,7 @@ fn replace_utf16(bytes: &mut [u8], from: &str, to: &str) {
 
 /// The child's locator names a parent that is not there, with an escape sequence in its name.
 #[test]
-fn control_characters_in_names_are_escaped() {
+fn escapes_control_characters_of_images() {
     let directory = disks();
     let child = directory.path().join("child.avhdx");
     let mut bytes = fs::read(&child).unwrap();
@@ -42,7 +42,7 @@ fn control_characters_in_names_are_escaped() {
 }
 
 #[test]
-fn control_characters_of_the_command_line_are_escaped() {
+fn escapes_control_characters_of_the_command_line() {
     let directory = disks();
     for args in [
         &["changes", NAME, "--since", "*"][..],
@@ -62,7 +62,7 @@ fn control_characters_of_the_command_line_are_escaped() {
 /// No program ever writes to it.
 #[cfg(unix)]
 #[test]
-fn a_pipe_is_refused_and_not_waited_for() {
+fn rejects_pipes_without_waiting() {
     let directory = disks();
     let made =
         std::process::Command::new("mkfifo").arg(directory.path().join("pipe")).status().unwrap();
