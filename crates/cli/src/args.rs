@@ -3,15 +3,22 @@
 use crate::failure::Failure;
 use crate::number::{count, number, positive_count, seconds};
 use clap::{Args as Group, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_mangen::Man;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Lists which byte ranges of a Hyper-V virtual disk changed since a baseline, from the files
-/// alone, without Hyper-V. It never writes to an image.
+const EXIT_STATUS: &str =
+    "Exit status: 0 success, 2 a command line that cannot be understood, 1 any other failure";
+
+/// List which byte ranges of a Hyper-V virtual disk changed since a baseline
+///
+/// The answer comes from the .vhdx, .avhdx, .rct and .vhds files alone, without Hyper-V. No image is
+/// ever written to.
 #[derive(Parser)]
-#[command(name = "vhdx-rct", version, about, max_term_width = 100)]
+#[command(name = "vhdx-rct", version, max_term_width = 100)]
+#[command(after_help = EXIT_STATUS)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -50,10 +57,10 @@ impl Command {
     }
 }
 
-/// Where a disk's files may be found.
+/// The places where a disk's files are searched for.
 #[derive(Group)]
 pub struct Files {
-    /// The snapshots of a VHD Set: the output of
+    /// The snapshots of a VHD Set: a file with the output of
     /// Get-VHDSnapshot -Path x.vhds -GetParentPaths | ConvertTo-Json
     #[arg(long, value_name = "FILE")]
     pub snapshots: Option<PathBuf>,
@@ -65,18 +72,18 @@ pub struct Files {
     pub confine_to: Vec<PathBuf>,
 }
 
-/// A question about a disk, as all commands ask it.
+/// The question that every command about changes asks.
 #[derive(Group)]
 pub struct Question {
     /// The disk: a .vhdx, .avhdx or .vhds file
     pub disk: PathBuf,
-    /// The baseline: an RCT id (rctX:...), a snapshot's GUID (VHD Sets), file:PATH or dwg:GUID (a
-    /// file of the chain by its path or its DataWriteGuid: what the files above it hold), parent
-    /// (what the disk's own file holds), or * (everything that a full backup must read)
+    /// The baseline: an RCT id (rctX:...), the GUID of a VHD Set snapshot, file:PATH or dwg:GUID (a
+    /// file of the chain by its path or DataWriteGuid: what the files above it hold), parent (what
+    /// the disk's own file holds), or * (everything that a full backup reads)
     #[arg(long, value_name = "BASELINE")]
     pub since: String,
     /// Trust the tracking table of a disk that was not closed cleanly, and accept a parent whose
-    /// log is in use
+    /// log is in use; the answer may then lack what was written last
     #[arg(long)]
     pub allow_unclean: bool,
     #[command(flatten)]
@@ -87,11 +94,11 @@ pub struct Question {
 pub struct ChangesArgs {
     #[command(flatten)]
     pub question: Question,
-    /// The snapshot to compare with the baseline, instead of the present state (VHD Sets)
+    /// The snapshot at which the answer ends, instead of the current state (VHD Sets)
     #[arg(long, value_name = "ID")]
     pub target: Option<String>,
-    /// Where the region begins, in bytes. Every N takes the units K, M, G, T, KiB, MiB, GiB and
-    /// TiB, all binary, and hexadecimal after 0x
+    /// The start of the region in bytes. Every N may be hexadecimal (0x1000) and have a unit: K, M,
+    /// G, T, KiB, MiB, GiB or TiB, all binary
     #[arg(long, value_name = "N", default_value = "0", value_parser = number)]
     pub offset: u64,
     /// The length of the region [default: to the end of the disk]
@@ -101,16 +108,16 @@ pub struct ChangesArgs {
     /// other formats the exit status is 1
     #[arg(long, value_name = "N", value_parser = positive_count)]
     pub max_ranges: Option<NonZeroUsize>,
-    /// Table: only the N widest ranges, widest first
+    /// Table: list only the N widest ranges, widest first
     #[arg(long, value_name = "N", value_parser = count)]
     pub widest: Option<usize>,
-    /// Table: sizes in bytes, without units
+    /// Table: print sizes in bytes, without units
     #[arg(long)]
     pub bytes: bool,
     /// The format of the answer
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
-    /// Give up after this time
+    /// Give up after this number of seconds, which may have a fraction
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
 }
@@ -119,13 +126,13 @@ pub struct ChangesArgs {
 pub enum Format {
     /// For people
     Table,
-    /// One object with the method's own names, for failures too
+    /// One object with the names of GetVirtualDiskChanges; a failure is an object too
     Json,
     /// One object per line, streamed
     Jsonl,
-    /// Offset and length, streamed
+    /// Offset and length per line, streamed
     Csv,
-    /// The array that `qemu-img map --output=json` prints, of what changed
+    /// What changed, as the array that `qemu-img map --output=json` prints
     Qemu,
 }
 
@@ -136,8 +143,8 @@ pub struct InfoArgs {
     /// The format of the answer
     #[arg(long, value_enum, default_value = "text")]
     pub format: TextFormat,
-    /// Check every structure: every table entry, blocks in use twice, every checksum. The exit
-    /// status is 1 if something is wrong
+    /// Check every structure: table entries, blocks in use twice, checksums. The exit status is 1
+    /// if something is wrong
     #[arg(long)]
     pub check: bool,
     #[command(flatten)]
@@ -163,7 +170,7 @@ pub struct SyncArgs {
 pub struct MapArgs {
     #[command(flatten)]
     pub question: Question,
-    /// The picture
+    /// The SVG file to write; an existing picture is overwritten
     #[arg(short, long, value_name = "FILE.svg")]
     pub output: PathBuf,
 }
@@ -190,17 +197,26 @@ pub fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     Ok(io::stdout().write_all(&script)?)
 }
 
-/// Prints the manual page: the tool's own, and a section for each command.
+/// Prints the manual page: the tool's own, with a section for each command.
 pub fn man() -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
     let mut command = Args::command();
     command.build();
-    clap_mangen::Man::new(command.clone()).render(&mut out)?;
+    let page = Man::new(command.clone());
+    let mut out = Vec::new();
+    page.render_title(&mut out)?;
+    page.render_name_section(&mut out)?;
+    page.render_synopsis_section(&mut out)?;
+    page.render_description_section(&mut out)?;
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
-        let page = clap_mangen::Man::new(sub.clone().version(None::<&str>));
         writeln!(out, ".SH \"COMMAND {}\"", sub.get_name().to_uppercase())?;
-        page.render_description_section(&mut out)?;
-        page.render_options_section(&mut out)?;
+        let (page, mut sections) = (Man::new(sub.clone()), Vec::new());
+        page.render_synopsis_section(&mut sections)?;
+        page.render_description_section(&mut sections)?;
+        page.render_options_section(&mut sections)?;
+        // The sections of a command are subsections here.
+        out.extend(String::from_utf8_lossy(&sections).replace(".SH ", ".SS ").bytes());
     }
-    Ok(())
+    writeln!(out, ".SH \"EXIT STATUS\"\n{}", EXIT_STATUS.trim_start_matches("Exit status: "))?;
+    page.render_version_section(&mut out)?;
+    Ok(io::stdout().write_all(&out)?)
 }

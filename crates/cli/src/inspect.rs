@@ -1,4 +1,4 @@
-//! `inspect`: the raw structures of a file whose format is not published.
+//! `inspect`: shows the raw structures of a file whose format is not published.
 
 use crate::args::{InspectArgs, TextFormat};
 use crate::failure::Failure;
@@ -44,8 +44,8 @@ fn text(found: &Inspection, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Fails if the file is neither a set nor a table. A set is detected by its first bytes. A table
-/// has none that are known, so its name decides, unless it begins as a disk does. A file that
-/// cannot be read is left to the library, which fails.
+/// has no known signature, so its name decides, unless it begins as a disk does. The library
+/// reports a file that cannot be read.
 fn verify_format(file: &Path) -> Result<(), Failure> {
     let Ok(start) = first_bytes(file) else { return Ok(()) };
     let found = match &start[..] {

@@ -1,4 +1,4 @@
-//! `map`: a picture of the disk with what changed, by density.
+//! `map`: draws a picture of the disk, with the density of changes.
 
 use crate::args::MapArgs;
 use crate::failure::Failure;
@@ -39,8 +39,8 @@ pub fn run(args: &MapArgs) -> Result<(), Failure> {
     Ok(warning::print(changes.warnings())?)
 }
 
-/// Fails unless the output is a picture or does not exist: a disk or a tracking table that is
-/// named by mistake is kept.
+/// Fails unless the output is a picture or does not exist, so that a disk or tracking table named
+/// by mistake is not overwritten.
 fn verify_output(output: &Path) -> Result<(), Failure> {
     let is_picture = || {
         // Opening a pipe would block.

@@ -1,4 +1,4 @@
-//! Text for people and terminals, and the bytes by which a format is detected.
+//! Text for people and terminals, and the first bytes of a file, which show its format.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -24,7 +24,7 @@ pub fn human_and_exact(bytes: u64) -> String {
     if bytes < 1024 { human(bytes) } else { format!("{} ({bytes} bytes)", human(bytes)) }
 }
 
-/// A share in per cent with as many digits as it needs not to look like none.
+/// A share in percent, with enough digits not to look like zero.
 pub fn percent(part: u64, whole: u64) -> String {
     let percent = part as f64 * 100.0 / (whole.max(1)) as f64;
     match percent {
@@ -61,7 +61,7 @@ pub fn plain_json(json: String) -> String {
     json.chars().map(escaped).collect()
 }
 
-/// A file's first eight bytes, by which its format is detected; fewer if it has no more.
+/// Returns a file's first eight bytes, or all if it has fewer.
 pub fn first_bytes(path: &Path) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
     File::open(path)?.take(8).read_to_end(&mut start)?;
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_sizes_shares_and_names() {
+    fn formats_sizes_and_shares_and_escapes_text() {
         for (bytes, text) in [(0, "0 B"), (1023, "1023 B"), (1024, "1 KiB"), (1536, "1.50 KiB")] {
             assert_eq!(human(bytes), text);
         }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn json_keeps_its_meaning_without_control_characters() {
+    fn escapes_control_characters_in_json() {
         let text = "größe\u{7f}\u{9b}31m\u{1b}\n";
         let pretty = serde_json::to_string_pretty(&[text]).unwrap();
         let plain = plain_json(pretty.clone());

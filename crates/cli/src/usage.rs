@@ -1,4 +1,4 @@
-//! Parsing the command line, with failures in the form that all failures have.
+//! Parses the command line; its failures have the form of all failures.
 
 use crate::args::Args;
 use crate::failure::Failure;
@@ -22,8 +22,7 @@ pub fn parse() -> Result<Args, ExitCode> {
     })
 }
 
-/// Whether the command line asks for JSON, as far as that can be known of one that cannot be
-/// understood.
+/// Returns whether a command line that cannot be understood seems to ask for JSON.
 fn asks_for_json(arguments: &[OsString]) -> bool {
     let options: Vec<_> = arguments.iter().take_while(|argument| *argument != "--").collect();
     options.iter().any(|argument| *argument == "--format=json")

@@ -1,4 +1,4 @@
-//! What is worth knowing although the answer is complete.
+//! Warnings about answers that are nevertheless complete.
 
 use crate::text::plain;
 use serde::Serialize;

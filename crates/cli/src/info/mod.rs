@@ -1,4 +1,4 @@
-//! `info`: what a file is.
+//! `info`: shows what a file is.
 
 mod chain;
 mod check;
@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use vhdx_rct::vhd_set::VhdSet;
 
-/// What a file is, in both formats.
+/// The report on a file, in both formats.
 #[derive(Default)]
 struct Report {
     rows: Vec<(&'static str, String)>,
@@ -74,7 +74,7 @@ fn opened(args: &InfoArgs) -> Result<Report, Failure> {
     }
 }
 
-/// Whether a file is a tracking table. That has no signature that is known, so its name decides.
+/// Returns whether a file is a tracking table. Tables have no known signature, so the name decides.
 pub fn is_table(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("rct"))
 }
