@@ -65,19 +65,17 @@ struct Details {
     cause: Option<Cause>,
 }
 
-/// An error of one format: its sentence, and the kind that it has for the caller.
-pub(crate) trait FormatError: std::error::Error + Send + Sync + 'static {
-    fn kind(&self) -> ErrorKind;
+/// Converts the private error of a format, which has its sentence and a method `kind`.
+macro_rules! impl_from_format {
+    ($format:ty) => {
+        impl From<$format> for crate::error::Error {
+            fn from(error: $format) -> Self {
+                crate::error::Error::format(error.kind(), error)
+            }
+        }
+    };
 }
-
-/// Keeps the format's error as the source.
-impl<E: FormatError> From<E> for Error {
-    fn from(cause: E) -> Self {
-        let mut error = Error::new(cause.kind(), cause.to_string());
-        error.details().cause = Some(Cause::Format(Arc::new(cause)));
-        error
-    }
-}
+pub(crate) use impl_from_format;
 
 #[derive(Clone)]
 enum Cause {
@@ -98,6 +96,16 @@ impl Error {
             path: None,
             cause: None,
         }))
+    }
+
+    /// Creates an error with the error of a format as its source.
+    pub(crate) fn format(
+        kind: ErrorKind,
+        cause: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        let mut error = Error::new(kind, cause.to_string());
+        error.details().cause = Some(Cause::Format(Arc::new(cause)));
+        error
     }
 
     /// Creates an error with the kind that matches an I/O error.

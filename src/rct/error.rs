@@ -2,7 +2,7 @@
 
 use super::Checksum;
 use super::layout::{MAX_BRANCHES, OFFSET_SIGNATURE};
-use crate::error::{ErrorKind, FormatError};
+use crate::error::{ErrorKind, impl_from_format};
 use thiserror::Error;
 
 /// The reason why a tracking table cannot be used. `begins` is the start of a structure in
@@ -68,7 +68,9 @@ pub(super) enum RctError {
     Changed,
 }
 
-impl FormatError for RctError {
+impl_from_format!(RctError);
+
+impl RctError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::HeaderChecksum { .. } | Self::BranchCount { .. } | Self::Units { .. } => {

@@ -2,7 +2,7 @@
 
 use super::layout::MAX_NAME_BYTES;
 use crate::baseline::SnapshotId;
-use crate::error::{ErrorKind, FormatError};
+use crate::error::{ErrorKind, impl_from_format};
 use std::char::DecodeUtf16Error;
 use std::str::Utf8Error;
 use thiserror::Error;
@@ -82,7 +82,9 @@ pub(super) enum SetError {
     Stale { differs: String, next_step: String },
 }
 
-impl FormatError for SetError {
+impl_from_format!(SetError);
+
+impl SetError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Signature(_) => ErrorKind::NotVirtualDisk,

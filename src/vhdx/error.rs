@@ -2,7 +2,7 @@
 
 use super::bat::BatEntry;
 use super::header::CopyState;
-use crate::error::{ErrorKind, FormatError};
+use crate::error::{ErrorKind, impl_from_format};
 use std::fmt::Display;
 use uuid::Uuid;
 
@@ -152,7 +152,9 @@ pub(super) enum VhdxError {
     LogChanged,
 }
 
-impl FormatError for VhdxError {
+impl_from_format!(VhdxError);
+
+impl VhdxError {
     fn kind(&self) -> ErrorKind {
         use VhdxError::*;
         match self {

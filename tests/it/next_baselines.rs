@@ -9,7 +9,7 @@ use uuid::Uuid;
 use vhdx_rct::{Baseline, CancelToken, Disk, ErrorKind, NextBaseline, OpenOptions, RctId, Subject};
 use vhdx_rct_fixtures::pattern::Fill;
 use vhdx_rct_fixtures::rct::{HeaderPlan, OFFSET_TABLE, Tracked, patch};
-use vhdx_rct_fixtures::vhdx::{Block, MB, VhdxBuilder};
+use vhdx_rct_fixtures::vhdx::{Block, MB, ParentLocator, VhdxBuilder};
 
 const SIZE: u64 = 8 * MB;
 const HELD: std::ops::Range<u64> = MB + 1024..MB + 2048;
@@ -249,7 +249,7 @@ fn damaged_table_costs_only_its_own_baseline() {
 
 #[test]
 fn damaged_block_table_is_an_error() {
-    let files = Files::new(Situation { holds: false, ..child(Table::None, Table::None) });
+    let files = Files::new(Situation { has_data: false, ..child(Table::None, Table::None) });
     patch(files.path(), files.last_bat_entry, &[5]).unwrap();
     let error = files.open().next_baselines().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BatCorrupt, "{error}");

@@ -97,7 +97,7 @@ fn returns_failed_for_io_errors_and_invalid_headers() {
         gives(&error, 32768, None);
     }
     for header in [0x10000, 0x20000] {
-        patch::patch(&disk.path("child.avhdx"), header + 100, &[1]).unwrap();
+        patch::patch(disk.path("child.avhdx"), header + 100, &[1]).unwrap();
     }
     gives(&disk.changes().unwrap_err(), 32768, None);
 }
@@ -208,7 +208,7 @@ fn returns_in_use_if_a_file_changes_during_the_query() {
         }),
         ("the child's headers are invalid", |disk| {
             for header in [0x10000, 0x20000] {
-                patch::patch(&disk.path("child.avhdx"), header + 200, &[1]).unwrap();
+                patch::patch(disk.path("child.avhdx"), header + 200, &[1]).unwrap();
             }
         }),
     ];

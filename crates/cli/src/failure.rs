@@ -75,11 +75,6 @@ impl Failure {
         Failure::Refused(Refusal { status: USAGE, ..Refusal::at(option, error) })
     }
 
-    /// Creates a failure for an error of the library that names no file.
-    pub fn in_file(path: &Path, error: &Error) -> Self {
-        Failure::Refused(Refusal::at(path.display(), error))
-    }
-
     /// Reports the failure, as an object on standard output or as a line on standard error, and
     /// returns the exit status.
     pub fn report(&self, as_json: bool) -> ExitCode {

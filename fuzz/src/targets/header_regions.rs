@@ -66,7 +66,7 @@ pub fn run(input: &Input) -> bool {
                 copies.areas(&at.region_table_offsets, entry, 32, TABLE)
             }
         };
-        areas.into_iter().for_each(|area| patch.apply(&mut image, area, seal));
+        areas.into_iter().for_each(|area| patch.apply(&mut image, area, store_crc));
     }
     if let Some(length) = input.length {
         image.set_length(u64::from(length) % (16 * MB));

@@ -99,7 +99,7 @@ pub fn run(input: &Input) -> bool {
         let (start, length) = (at.log_offset + place, length.min(at.log_length - place));
         let covered = Some((start, length as usize));
         let area = Area { start, length: length.min(PAGE), covered };
-        patch.apply(&mut image, area, seal);
+        patch.apply(&mut image, area, store_crc);
     }
     if let Some(length) = input.length {
         image.set_length(u64::from(length) << 10);

@@ -26,7 +26,7 @@ pub fn apply(
         _ if matches!(place, Place::End) => {
             disk.set_length(disk.length() * u64::from(patch.at) / 0xFFFF);
         }
-        _ => patch.apply(disk, in_disk(place, at, patch.at), seal),
+        _ => patch.apply(disk, in_disk(place, at, patch.at), store_crc),
     }
 }
 
