@@ -10,7 +10,8 @@ impl Disk {
     /// Returns the baselines that the next backup of this disk can use, best first. Empty if only a
     /// full backup is possible.
     ///
-    /// The newest id of a tracking table that turns out to be damaged is left out.
+    /// The newest id is left out if a question since it would be refused, because a tracking table
+    /// of the chain is missing, is damaged or has another history.
     ///
     /// # Errors
     /// Errors from reading the disk's files.
@@ -37,8 +38,9 @@ impl Disk {
             match self.is_exact(&since, &limits) {
                 Ok(exact) => found.push(NextBaseline { since, exact }),
                 Err(error) if error.concerns_request() => return Err(error),
-                // The next question since this id would fail too. The others do not need the table.
-                Err(error) if error.subject() == Subject::TrackingTable => {}
+                // The next question since this id would fail too. The others need no table.
+                Err(error)
+                    if error.needs_full_backup() || error.subject() == Subject::TrackingTable => {}
                 Err(error) => return Err(error),
             }
         }

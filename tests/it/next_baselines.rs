@@ -22,6 +22,8 @@ enum Table {
     Settled,
     /// Something was.
     WithNewerUnits,
+    /// It belongs to another disk of the same size.
+    OfAnotherDisk,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +114,7 @@ fn write_table(table: Table, tracked: &Tracked, path: PathBuf) {
         Table::None => return,
         Table::Damaged => tracked.builder().headers(HeaderPlan::BothBroken),
         Table::Settled | Table::WithNewerUnits => tracked.builder(),
+        Table::OfAnotherDisk => Tracked::new(SIZE, 99).builder(),
     };
     builder.write(path).unwrap();
 }
@@ -126,11 +129,11 @@ enum Offer {
 #[test]
 fn each_situation_has_its_baselines() {
     use Offer::{NewestId, Own, Parent};
-    use Table::{Damaged, None, Settled, WithNewerUnits};
+    use Table::{Damaged, None, OfAnotherDisk, Settled, WithNewerUnits};
     let empty = |situation| Situation { has_data: false, ..situation };
     let dirty = |situation| Situation { dirty: true, ..situation };
     let alone = |situation| Situation { parent_is_missing: true, ..situation };
-    let cases: [(Situation, &[(Offer, bool)]); 22] = [
+    let cases: [(Situation, &[(Offer, bool)]); 23] = [
         // Roots.
         (leaf(Settled), &[(NewestId, true), (Own, true)]),
         (leaf(WithNewerUnits), &[(NewestId, false), (Own, true)]),
@@ -152,6 +155,7 @@ fn each_situation_has_its_baselines() {
         // Without the parent's table, the child's own cannot be used.
         (child(None, Settled), &[(Own, true), (Parent, false)]),
         (child(Damaged, Settled), &[(Own, true), (Parent, false)]),
+        (child(OfAnotherDisk, Settled), &[(Own, true), (Parent, false)]),
         (child(None, None), &[(Own, true), (Parent, false)]),
         (empty(child(None, None)), &[(Own, true), (Parent, true)]),
         // The parent is missing.

@@ -18,6 +18,7 @@ use vhdx_rct_fixtures::vhdx::{
 
 const HERE: &str = "tests/it/reader_bugs.rs";
 const LOG: &str = "tests/it/malformed_input/log.rs";
+const REFUSED_LOG: &str = "tests/it/refusals/log.rs";
 const REAL: &str = "tests/it/real_images.rs";
 
 /// Each bug, and the tests that this library does not have it.
@@ -40,17 +41,20 @@ const BUGS: [(&str, &[(&str, &str)]); 7] = [
             (REAL, "children_changes_match_the_index"),
         ],
     ),
-    ("one panics on a huge DescriptorCount", &[(LOG, "counts_and_lengths")]),
+    (
+        "one panics on a huge DescriptorCount",
+        &[(REFUSED_LOG, "rejects_entries_with_broken_fields_or_descriptors")],
+    ),
     (
         "one aborts on a zero descriptor of 2^62 bytes",
-        &[(LOG, "zero_descriptors_of_maximum_length")],
+        &[(LOG, "bounds_zero_descriptors_of_maximum_length")],
     ),
     (
         "one loops for a minute",
         &[
-            (LOG, "entries_inside_one_another"),
-            (LOG, "entries_that_form_a_cycle"),
-            (LOG, "a_log_of_a_gigabyte"),
+            (LOG, "rejects_entries_inside_one_another"),
+            (LOG, "bounds_entries_that_form_a_cycle"),
+            (LOG, "reads_a_log_of_a_gibibyte_a_few_times"),
         ],
     ),
     (

@@ -137,7 +137,7 @@ fn rejects_a_page_that_two_chunks_name() {
     for start in [0, 5 * MB] {
         let error = case.query().region(start..).collect().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-        assert!(error.to_string().contains("is named by"), "{error}");
+        assert!(error.to_string().contains("to belong to one chunk"), "{error}");
     }
 }
 
