@@ -1,8 +1,9 @@
 //! Reports the byte ranges of a Hyper-V virtual disk that changed since a point in time.
 //!
-//! A running Hyper-V host reports them with `Msvm_ImageManagementService.GetVirtualDiskChanges`.
-//! This crate finds them in the files alone, on any operating system: `.vhdx` and `.avhdx` disks,
-//! the `.rct` tracking tables beside them, and `.vhds` sets. It never writes to an image.
+//! A running Hyper-V host reports them with `Msvm_ImageManagementService.GetVirtualDiskChanges`,
+//! "the method" in this documentation. This crate finds them in the files alone, on any operating
+//! system: `.vhdx` and `.avhdx` disks, the `.rct` tracking tables beside them, and `.vhds` sets. It
+//! never writes to an image. Start with [`Disk`]; the [terms](#terms) are explained below.
 //!
 //! ```
 //! # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
@@ -10,18 +11,32 @@
 //!
 //! let disk = Disk::open("testdata/child.avhdx")?;
 //!
-//! // What was written after the change tracking id was created?
+//! // The ranges written after a change tracking id was created.
 //! let id: RctId = "rctX:e6fd24a8:8ef8:4a21:9394:f28867b17470:00000001".parse()?;
 //! let changes = disk.changes(id).collect()?;
 //! assert_eq!(changes.changed_byte_offsets(), [1032192, 2097152]);
 //!
-//! // What does this file hold, compared with its parent?
+//! // The ranges in which this file may differ from its parent.
 //! for range in disk.changes(Baseline::Parent).ranges()? {
 //!     let range = range?;
 //!     println!("{} bytes at {}", range.length, range.offset);
 //! }
 //! # Ok::<(), vhdx_rct::Error>(())
 //! ```
+//!
+//! # Terms
+//!
+//! | term | meaning |
+//! | --- | --- |
+//! | chain | the files of a disk: the *leaf* that was opened, its parents in order, and last the *root*, which has no parent |
+//! | block, BAT | a file stores the disk in blocks of 1 to 256 MiB; its block allocation table has the place of each |
+//! | log | the part of a file that holds updates of its metadata until they are in place; in use until the file is closed |
+//! | frozen | no longer written to, because a checkpoint created a child that receives all writes |
+//! | tracking table | the `.rct` file beside a disk file: a sequence number for each *unit* of 16 KiB of the disk |
+//! | RCT id | a point in the history of a tracked disk: a *branch* of the history (a GUID) and a sequence number |
+//! | DataWriteGuid | a GUID in a file's header that changes before the content does |
+//! | VHD Set | a disk that several machines share: a `.vhds` file that names the active disk file, and snapshots |
+//! | baseline | the earlier state that a question compares the disk with: a [`Baseline`] |
 //!
 //! # How a question is answered
 //!
@@ -51,21 +66,22 @@
 //! | open: a program writes to it | in use, or not | refused ([`ErrorKind::InUse`]); read a snapshot of the storage |
 //! | copied while it was open | in use: replayed in memory | everything, except since an id of its own table if it has no parent |
 //! | closed cleanly | empty | everything |
-//! | frozen: it has a child | empty | everything; the child resolves its ids |
+//! | frozen: it has a child | empty | everything; a question about the child can use its ids |
 //! | a merge into it is running | in use | refused ([`ErrorKind::ParentNotFrozen`]) |
 //!
 //! [`OpenOptions::allow_unclean`] accepts the risk in the second and the last case.
 //!
 //! # Backing up
 //!
-//! 1. Open the disk and take [`Disk::next_baselines`]: the baselines for the next backup.
+//! 1. Open a disk that no program writes to, such as a file frozen by a checkpoint, and take
+//!    [`Disk::next_baselines`]: the baselines for the next backup.
 //! 2. Query the changes since the baseline that the last backup kept or, if there is none or the
 //!    refusal [needs a full backup](Error::needs_full_backup), since [`Baseline::Allocated`].
 //! 3. Read the ranges with [`Disk::read_exact_at`], or from the host offsets of
 //!    [extents](ChangeQuery::extents).
 //! 4. Call [`Disk::verify_unchanged`]. Only then keep the new baseline. If it is not
-//!    [exact](NextBaseline::exact), keep the ranges that changed since it as of now as well, and read
-//!    them again the next time.
+//!    [exact](NextBaseline::exact), also keep the ranges that a question since it returns now, and
+//!    read them again the next time.
 //!
 //! # Guarantees
 //!
@@ -84,7 +100,8 @@
 //!
 //! # Features
 //!
-//! - `serde`: `Serialize` and `Deserialize` on the types of answers and questions.
+//! - `serde` (off by default): implements `Serialize` for the types of answers, reports and facts,
+//!   and `Deserialize` for those that a program may store.
 //!
 //! [MS-VHDX]: https://learn.microsoft.com/openspecs/windows_protocols/ms-vhdx
 #![deny(unsafe_code)]
