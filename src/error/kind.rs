@@ -2,25 +2,26 @@
 
 use super::ReturnValue;
 
-/// The kind of an error; returned by [`Error::kind`](super::Error::kind).
+/// The kind of an error: the reason of a failure, for programs to match; returned by
+/// [`Error::kind`](super::Error::kind).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The operating system or the source failed to read.
     Io,
-    /// A structure without a more specific kind contradicts its format.
+    /// A structure contradicts its format, and no other kind is more specific.
     Corrupt,
-    /// The log is marked as holding updates, but they cannot be replayed.
+    /// The log of a VHDX file is in use, but its updates cannot be replayed.
     LogCorrupt,
-    /// A block allocation table entry contradicts the format or the file.
+    /// An entry of the block allocation table (BAT) contradicts the format or the file.
     BatCorrupt,
     /// The metadata region cannot be read.
     MetadataCorrupt,
-    /// The file ends before a structure that it names.
+    /// The file ends before the end of one of its structures.
     Truncated,
     /// The chain of parents contains a file twice.
     Cycle,
-    /// The chain of parents is longer than this crate supports.
+    /// The chain has more than [`MAX_CHAIN_FILES`](crate::MAX_CHAIN_FILES) files.
     ChainTooDeep,
     /// A parent could not be opened; the message has the reason.
     ParentUnusable,
@@ -28,19 +29,20 @@ pub enum ErrorKind {
     AccessDenied,
     /// The operating system refuses to open or read a parent.
     ParentAccessDenied,
-    /// A virtual disk, but in a format that this crate does not read, such as VHD.
+    /// The file is a virtual disk in a format that this crate does not read, such as VHD.
     UnknownFormat,
-    /// Not a virtual disk at all.
+    /// The file is not a virtual disk.
     NotVirtualDisk,
-    /// A version of the format that this crate does not support.
+    /// The file has a version of its format that this crate does not support.
     UnsupportedVersion,
-    /// An unknown region, metadata item, locator or record that a reader must support.
+    /// The file contains an unknown region, metadata item, locator or record that a reader must
+    /// support.
     UnknownRequired,
     /// A job's worker ended without a result.
     WorkerLost,
-    /// The deadline passed.
+    /// The deadline of the opening or of the question passed.
     TimedOut,
-    /// A parameter is outside what the method allows.
+    /// A parameter is invalid: a region outside the disk, or a baseline that the disk cannot have.
     InvalidParameter,
     /// An id's text is malformed.
     MalformedId,
@@ -50,11 +52,11 @@ pub enum ErrorKind {
     Changed,
     /// The file's creation was never finished.
     Incomplete,
-    /// The job was cancelled.
+    /// The opening, question or job was cancelled.
     Cancelled,
-    /// Change tracking is off for the chain.
+    /// Change tracking is off: no file of the chain has a tracking table beside it.
     TrackingDisabled,
-    /// No file of the chain resolves this id.
+    /// No tracking table of the chain can answer for this id.
     UnknownId,
     /// The tracking table cannot be trusted: not closed cleanly, damaged, or of another disk.
     UntrustedTracking,
@@ -64,7 +66,8 @@ pub enum ErrorKind {
     ParentMismatch,
     /// The parent's log is in use, so the parent was not frozen when its child was made.
     ParentNotFrozen,
-    /// An id of the wrong kind for this kind of file.
+    /// The id is of the wrong kind: a snapshot id for a disk that is not a VHD Set, or an RCT id in
+    /// place of a snapshot id.
     WrongIdKind,
     /// A parent, or a file that a set names, cannot be found.
     ParentNotFound,
@@ -75,7 +78,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Returns the method's return value for this situation.
+    /// Returns the value that the WMI method returns in this situation.
     #[must_use]
     pub fn return_value(self) -> ReturnValue {
         use ErrorKind as K;
@@ -101,8 +104,8 @@ impl ErrorKind {
         }
     }
 
-    /// Returns the finer code of Windows' own API (`ERROR_VHD_…` as an NTSTATUS value), if there is
-    /// one.
+    /// Returns the more specific code of Windows' virtual disk API, such as
+    /// `ERROR_VHD_PARENT_VHD_NOT_FOUND` (0xC03A000D), if there is one.
     #[must_use]
     pub fn win32_code(self) -> Option<u32> {
         use ErrorKind as K;

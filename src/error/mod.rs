@@ -36,9 +36,9 @@ pub enum Subject {
 
 /// The reason why a disk was not opened or a question was not answered.
 ///
-/// The text is a sentence with the file, what was expected, what was found and, if the user can
-/// do something about it, what to do next. [`std::error::Error::source`] is the cause: an
-/// [`io::Error`], the error of the format, or the error of the parent.
+/// The text that `Display` writes is a sentence with the file, what was expected, what was found
+/// and, if the user can do something about it, what to do next. [`std::error::Error::source`] is
+/// the cause: an [`io::Error`], the error of the format, or the error of the parent.
 ///
 /// ```
 /// use vhdx_rct::{ErrorKind, ReturnValue, Subject};
@@ -169,13 +169,13 @@ impl Error {
         error.caused_by(Some(self))
     }
 
-    /// Returns the kind of the error.
+    /// Returns the kind of the error, to match on.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Returns the subject of the error.
+    /// Returns the subject of the error: the request, or one of the kinds of files.
     #[must_use]
     pub fn subject(&self) -> Subject {
         self.0.subject
@@ -187,7 +187,8 @@ impl Error {
         self.0.path.as_deref()
     }
 
-    /// Returns the kind of the underlying I/O error, also if a parent could not be read.
+    /// Returns the kind of the underlying I/O error, if there is one, also if a parent could not be
+    /// read.
     #[must_use]
     pub fn io_kind(&self) -> Option<io::ErrorKind> {
         let mut error = self;
@@ -207,14 +208,16 @@ impl Error {
         self.0.return_value
     }
 
-    /// Returns the finer code of Windows' own API, if there is one.
+    /// Returns the more specific code of Windows' virtual disk API, if there is one; see
+    /// [`ErrorKind::win32_code`].
     #[must_use]
     pub fn win32_code(&self) -> Option<u32> {
         self.0.kind.win32_code()
     }
 
-    /// Returns whether the error concerns change tracking alone. The files in their current state
-    /// cannot be queried since this id, but a full backup ([`Baseline::Allocated`]) is possible.
+    /// Returns whether a full backup is the remedy, because the error concerns change tracking
+    /// alone. The files in their current state cannot be queried since this id, but a full backup
+    /// ([`Baseline::Allocated`]) is possible.
     ///
     /// This is so if tracking is off, the id is unknown, or a tracking table is damaged,
     /// truncated, another disk's, or not closed cleanly.
