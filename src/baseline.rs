@@ -56,7 +56,8 @@ fn parse_guid(text: &str, expected: &str) -> Result<Uuid, Error> {
     })
 }
 
-/// The earlier state that a question compares the disk with: the method's `LimitId`, and more.
+/// The earlier state that a question compares the disk with: the method's `LimitId`, and four forms
+/// that the method does not have.
 ///
 /// The text form, read by [`str::parse`] and written by [`fmt::Display`], has no white space
 /// around it:

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 /// Cancels an opening or a question from another thread.
 ///
-/// Clones cancel the same work. A read that has begun is finished first.
+/// Clones cancel the same work, which then fails with
+/// [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled). A read that has begun is finished first.
 ///
 /// ```
 /// let token = vhdx_rct::CancelToken::default();

@@ -6,21 +6,21 @@ use std::ops::Range;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ByteRange {
-    /// The first byte, counted from the start of the virtual disk.
+    /// The offset of the first byte, from the start of the virtual disk.
     pub offset: u64,
     /// The length in bytes; never 0 in an answer.
     pub length: u64,
 }
 
 impl ByteRange {
-    /// Returns the byte after the last.
+    /// Returns the end of the range: the offset of the first byte after it.
     #[must_use]
     pub fn end(self) -> u64 {
         self.offset.saturating_add(self.length)
     }
 
-    /// Returns the range in parts of at most `length` bytes, for buffers. A length of 0 counts
-    /// as 1.
+    /// Splits the range into consecutive parts of at most `length` bytes, to fit a buffer. A length
+    /// of 0 counts as 1.
     pub fn chunks(self, length: usize) -> impl Iterator<Item = ByteRange> {
         let step = length.max(1);
         (self.offset..self.end()).step_by(step).map(move |offset| {

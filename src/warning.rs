@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// A problem of a file that leaves answers complete: a damaged table that was not needed, a disk
-/// that was modified after its table, a parent with another disk id.
+/// A problem with a file that does not make answers incomplete: a damaged table that was not
+/// needed, a disk that was modified after its table, a parent with another disk id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]

@@ -22,7 +22,7 @@ pub enum ExtentKind {
     Hole,
 }
 
-/// A part of a virtual disk of one kind, from one file.
+/// A part of a virtual disk whose bytes are of one kind and come from one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -32,11 +32,11 @@ pub struct Extent {
     /// The kind of the extent.
     pub kind: ExtentKind,
     /// The file that the extent comes from, as an index into [`Disk::files`](crate::Disk::files): 0
-    /// for the leaf. For a hole, the root.
+    /// for the leaf. A hole comes from the root, the last file.
     pub file: usize,
-    /// The offset of its first byte in that file, for data that is stored there contiguously. None
-    /// for data that the file's log replaces or that lies past the file's end: read it through the
-    /// [`Disk`](crate::Disk).
+    /// The offset of its first byte in that file, in bytes, for data that is stored there
+    /// contiguously. None for zeros and holes, and for data that the file's log replaces or that
+    /// lies past the file's end: read it through the [`Disk`](crate::Disk).
     pub host_offset: Option<u64>,
 }
 

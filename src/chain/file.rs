@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// The state of the tracking table beside a file.
+/// The state of the tracking table (`.rct`) beside a disk file.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Tracking {
@@ -26,15 +26,15 @@ pub enum Tracking {
     Unusable(Error),
 }
 
-/// The values that identify the state of a file, as far as its header shows it.
+/// The values that identify the state of a file: the ids in its header, and its length.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
 #[non_exhaustive]
 pub struct FileIdentity {
-    /// Changes once per opening, before guest-visible content changes for the first time.
+    /// The id of the content: changes once per opening, before the first guest-visible change.
     pub data_write_guid: Uuid,
-    /// Changes with every opening for writing.
+    /// The id of the file: changes with every opening for writing.
     pub file_write_guid: Uuid,
     /// The header's sequence number, which increases with every update of the header.
     pub sequence_number: u64,
@@ -42,7 +42,8 @@ pub struct FileIdentity {
     pub length: u64,
 }
 
-/// One file of an opened disk: the disk's own file, or a parent.
+/// One file of an opened disk: the leaf, or a parent; returned by
+/// [`Disk::files`](crate::Disk::files).
 #[derive(Clone)]
 pub struct DiskFile {
     pub(crate) vhdx: Arc<Vhdx>,
@@ -130,7 +131,7 @@ impl DiskFile {
         self.vhdx.header_copies()
     }
 
-    /// Returns the log (with a nil id) and the regions, by offset.
+    /// Returns the places of the log (with a nil id) and of the regions, in order of their offsets.
     #[must_use]
     pub fn regions(&self) -> &[Region] {
         self.vhdx.regions()

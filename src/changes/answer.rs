@@ -4,8 +4,9 @@ use crate::disk::DiskIdentity;
 use crate::range::ByteRange;
 use crate::warning::Warning;
 
-/// The answer to a question: the changed ranges, and the disk that they belong to. These are the
-/// method's out parameters.
+/// The collected answer to a question: the changed ranges, and the disk that they belong to.
+///
+/// The fields correspond to the method's out parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(into = "json::Answer", try_from = "json::Answer"))]
@@ -19,21 +20,22 @@ pub struct VirtualDiskChanges {
     pub ranges: Vec<ByteRange>,
     /// The identity of the disk that the answer is about.
     pub disk: DiskIdentity,
-    /// The smallest change that the answer can show, in bytes: a sector if it comes from blocks of
-    /// files, a unit of 16 KiB if it comes from a tracking table.
+    /// The granularity of the answer in bytes: a sector if it comes from blocks alone, a unit of
+    /// 16 KiB if it comes from a tracking table.
     pub granularity: u32,
     /// Warnings about the files; the answer is complete nevertheless.
     pub warnings: Vec<Warning>,
 }
 
 impl VirtualDiskChanges {
-    /// Returns the method's `ChangedByteOffsets`.
+    /// Returns the offsets of the ranges in bytes: the method's `ChangedByteOffsets`.
     #[must_use]
     pub fn changed_byte_offsets(&self) -> Vec<u64> {
         self.ranges.iter().map(|range| range.offset).collect()
     }
 
-    /// Returns the method's `ChangedByteLengths`, parallel to the offsets.
+    /// Returns the lengths of the ranges in bytes, in the same order as the offsets: the method's
+    /// `ChangedByteLengths`.
     #[must_use]
     pub fn changed_byte_lengths(&self) -> Vec<u64> {
         self.ranges.iter().map(|range| range.length).collect()

@@ -8,11 +8,12 @@ use crate::error::Result;
 use crate::limits::Limits;
 use std::ops::{Range, RangeBounds};
 
-/// The extents of a question's ranges, or of a region: each changed range is split into parts that
-/// have data and parts that read as zeros, with the place of data in its file.
+/// An iterator of the [`Extent`]s of a question's ranges, or of a region: parts that have data,
+/// with its place in a file, and parts that read as zeros.
 ///
-/// Together they cover exactly what [`Changes`] returns. As there, an `Err` at the end means that
-/// no extent is certain.
+/// Created by [`ChangeQuery::extents`](crate::ChangeQuery::extents) and [`Disk::extents`]. Together
+/// the extents of a question cover exactly the ranges of [`Changes`]. As there, an `Err` at the end
+/// means that no extent is certain.
 pub struct ChangedExtents {
     /// The ranges that are split; None for a region.
     changes: Option<Changes>,

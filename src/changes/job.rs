@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// The state of a job, with the numbers of `CIM_ConcreteJob`.
+/// The state of a job, with the numbers of `CIM_ConcreteJob` in WMI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
@@ -43,8 +43,9 @@ impl JobState {
     }
 }
 
-/// A question that runs in the background: the method's return value 4096 with its job.
+/// A question that runs in the background; created by [`ChangeQuery::start`].
 ///
+/// It corresponds to the job that the method returns with the value 4096.
 /// Starting never fails: a refusal is the job's result, with [`JobState::Exception`]. Dropping
 /// the job cancels it.
 ///
@@ -152,8 +153,8 @@ impl JobHandle {
     }
 
     /// Returns the processed part of the region in percent, 0 to 100. It never decreases, and is
-    /// 100 only if the job has completed, including because the limit on the number of ranges was
-    /// hit.
+    /// 100 only if the job has completed; an answer that ends at the limit on the number of ranges
+    /// is complete too.
     #[must_use]
     pub fn percent_complete(&self) -> u8 {
         if self.shared.state() == JobState::Completed {
@@ -178,7 +179,7 @@ impl JobHandle {
         self.gate.set_suspended(true);
     }
 
-    /// Resumes the job.
+    /// Resumes a suspended job. Has no effect on any other.
     pub fn resume(&self) {
         self.gate.set_suspended(false);
     }

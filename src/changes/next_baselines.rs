@@ -7,8 +7,8 @@ use crate::limits::{CancelToken, Limits};
 use std::time::Instant;
 
 impl Disk {
-    /// Returns the baselines that the next backup of this disk can use, best first. Empty if only a
-    /// full backup is possible.
+    /// Returns the baselines that the next backup of this disk can use, best first; empty if only a
+    /// full backup is possible. Keep one with the copy of the disk's current state.
     ///
     /// The newest id is left out if a question since it would be refused, because a tracking table
     /// of the chain is missing, is damaged or has another history.

@@ -36,7 +36,8 @@ pub struct ChangeQuery {
 }
 
 impl Disk {
-    /// Creates a question: what changed since a baseline.
+    /// Creates a question: what changed since a baseline. Nothing is read or checked until the
+    /// question is run, for example with [`ranges`](ChangeQuery::ranges).
     pub fn changes(&self, since: impl Into<Baseline>) -> ChangeQuery {
         ChangeQuery {
             disk: self.clone(),
@@ -50,15 +51,16 @@ impl Disk {
 
 impl ChangeQuery {
     /// Restricts the question to a region of the virtual disk, in bytes; the whole disk unless set.
-    /// The region may be empty, and may begin at the disk's end.
+    /// The region may be empty, and may begin at the disk's end. One that does not lie inside the
+    /// disk fails with [`ErrorKind::InvalidParameter`] when the question is run.
     pub fn region(mut self, region: impl RangeBounds<u64>) -> Self {
         self.region = (region.start_bound().cloned(), region.end_bound().cloned());
         self
     }
 
-    /// Limits the number of ranges in any form of the answer, at least 1. If there are more,
-    /// `processed_byte_length` ends just before the first range that was left out: query again from
-    /// there on, and nothing is lost or repeated.
+    /// Limits the number of ranges in the answer, whatever its form; at least 1, unlimited unless
+    /// set. If there are more, `processed_byte_length` ends just before the first range that was
+    /// left out: query again from there on, and nothing is lost or repeated.
     ///
     /// ```
     /// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
@@ -78,7 +80,7 @@ impl ChangeQuery {
         self
     }
 
-    /// Sets the time at which the question fails with [`ErrorKind::TimedOut`].
+    /// Sets the time at which the question fails with [`ErrorKind::TimedOut`]; none unless set.
     pub fn deadline(mut self, at: Instant) -> Self {
         self.limits.deadline = Some(at);
         self
@@ -93,8 +95,8 @@ impl ChangeQuery {
     /// Runs the question, and returns the answer range by range in constant memory.
     ///
     /// # Errors
-    /// Every situation of [`ReturnValue`](crate::ReturnValue) except the first two. The iterator
-    /// returns errors that are found only while reading.
+    /// Any [`ErrorKind`]; the table of [`ReturnValue`](crate::ReturnValue) lists the situations.
+    /// The iterator returns the errors that are found only while reading.
     pub fn ranges(self) -> Result<Changes> {
         let max_ranges = self.max_ranges.unwrap_or(usize::MAX);
         if max_ranges == 0 {
@@ -110,7 +112,7 @@ impl ChangeQuery {
     /// read as zeros, so that zeros need not be read or stored.
     ///
     /// # Errors
-    /// Like [`ranges`](Self::ranges), and a missing parent.
+    /// Like [`ranges`](Self::ranges). Also fails if a parent is missing, whatever the baseline.
     pub fn extents(self) -> Result<ChangedExtents> {
         let (disk, limits) = (self.disk.clone(), self.limits.clone());
         let changes = self.ranges()?;
@@ -118,7 +120,7 @@ impl ChangeQuery {
         ChangedExtents::new(disk.chain(), Some(changes), region, &limits)
     }
 
-    /// Runs the question, and collects the answer.
+    /// Runs the question, and collects the answer in memory: 16 bytes per range.
     ///
     /// # Errors
     /// Like [`ranges`](Self::ranges); [`ErrorKind::OutOfMemory`] if the list exceeds the memory
@@ -127,7 +129,7 @@ impl ChangeQuery {
         self.ranges()?.collect_all()
     }
 
-    /// Runs the question in the background.
+    /// Runs the question in the background, on a thread of its own.
     #[must_use]
     pub fn start(self) -> Job {
         Job::start(self)

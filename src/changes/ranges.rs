@@ -13,7 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The changed ranges one by one: sorted, coalesced, clipped to the region, in constant memory.
+/// An iterator of the changed ranges: sorted, coalesced, clipped to the region, in constant memory.
 ///
 /// After the last range, the iterator checks that no file was written to: an `Err` there means that
 /// none of the ranges is certain, so act on them only once the iterator has ended. After an `Err`
@@ -81,8 +81,8 @@ impl Changes {
         self.region.clone()
     }
 
-    /// Returns the smallest change that the answer can show, in bytes: a sector if it comes from
-    /// blocks of files, a unit of 16 KiB if it comes from a tracking table.
+    /// Returns the granularity of the answer in bytes: a sector if it comes from blocks alone, a
+    /// unit of 16 KiB if it comes from a tracking table.
     #[must_use]
     pub fn granularity(&self) -> u32 {
         self.granularity

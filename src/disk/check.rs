@@ -37,8 +37,8 @@ impl CheckReport {
 
 impl Disk {
     /// Checks every structure of every file of the chain and every page of the tables beside
-    /// them, and compares tables with blocks ([`check_tables`](Self::check_tables)). Time grows
-    /// with the block tables, memory by one bit for each mebibyte of a file.
+    /// them, and compares tables with blocks ([`check_tables`](Self::check_tables)). The time grows
+    /// with the size of the block tables; the memory is one bit for each MiB of a file.
     ///
     /// # Errors
     /// Only if reading a disk's file fails, or the memory budget would be exceeded. Anything wrong
@@ -97,7 +97,8 @@ impl Disk {
     /// sector bitmap blocks. Sorted by offset, none overlapping.
     ///
     /// # Errors
-    /// A BAT entry that contradicts the format or the file. `file` is an index into
+    /// [`ErrorKind::BatCorrupt`](crate::ErrorKind::BatCorrupt) if a BAT entry contradicts the
+    /// format or the file; errors from reading the file. `file` is an index into
     /// [`files`](Self::files); an index past its end gives no parts.
     pub fn metadata_parts(&self, file: usize) -> Result<Vec<ByteRange>> {
         let parts = |file: &DiskFile| file.vhdx.metadata_parts(&self.limits());

@@ -41,7 +41,7 @@ use std::sync::{Arc, Mutex};
 ///         // ... keep the bytes
 ///     }
 /// }
-/// // Was a file written to in the meantime?
+/// // Fail if a file was written to in the meantime.
 /// disk.verify_unchanged()?;
 /// # Ok::<(), vhdx_rct::Error>(())
 /// ```
@@ -73,7 +73,7 @@ impl Disk {
     /// [options](OpenOptions).
     ///
     /// # Errors
-    /// As [`OpenOptions::open`].
+    /// Like [`OpenOptions::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         OpenOptions::new().open(path)
     }
@@ -82,7 +82,7 @@ impl Disk {
         &self.0.tables.chain
     }
 
-    /// Returns the identity of the disk.
+    /// Returns the identity of the disk: its id, size and sector size.
     #[must_use]
     pub fn identity(&self) -> DiskIdentity {
         let metadata = self.chain().leaf().metadata();
@@ -93,13 +93,13 @@ impl Disk {
         }
     }
 
-    /// Returns the open files, leaf first.
+    /// Returns the files of the chain, leaf first; up to the missing parent, if one is missing.
     #[must_use]
     pub fn files(&self) -> &[DiskFile] {
         self.chain().files()
     }
 
-    /// Returns why the chain ends before its root, if it does.
+    /// Returns the error because of which a parent is not open; None if the chain is complete.
     #[must_use]
     pub fn missing_parent(&self) -> Option<&Error> {
         self.chain().missing_parent()
@@ -117,13 +117,14 @@ impl Disk {
         self.0.set.as_ref().map(|set| &set.file)
     }
 
-    /// Returns the snapshots of the VHD Set that a catalog lists; none for a single disk.
+    /// Returns the snapshots that the VHD Set's catalog lists; empty for a single disk.
     #[must_use]
     pub fn snapshots(&self) -> &[Snapshot] {
         &self.0.snapshots
     }
 
-    /// Returns every RCT id that the disk can answer for, newest first, each once.
+    /// Returns every RCT id that the disk can answer for, newest first, each once; none if a parent
+    /// is missing.
     ///
     /// The ids of parents are included. Other children of those parents resolve them too, so such
     /// an id does not identify the state of a checkpoint that a copy was made of: to keep an id for
@@ -134,7 +135,7 @@ impl Disk {
     }
 
     /// Returns the newest id of the leaf's own table. None if the leaf is not tracked, if its table
-    /// cannot be used or may be out of date, or if the table of its parent is missing.
+    /// cannot be used or may be out of date, or if a parent or the table of its parent is missing.
     #[must_use]
     pub fn newest_id(&self) -> Option<RctId> {
         if self.missing_parent().is_some() { None } else { self.0.tables.newest_id() }
@@ -217,12 +218,12 @@ impl Disk {
         (0..self.files().len()).map(evidence).collect()
     }
 
-    /// Fails if a file of the disk was written to, or replaced under its name, since it was opened:
-    /// the data read since then does not belong to a single state of the disk. Call it after the
-    /// last read.
+    /// Verifies that no file of the disk was written to, or replaced under its name, since the disk
+    /// was opened, so that all data read since then belongs to a single state of the disk. Call it
+    /// after the last read.
     ///
     /// # Errors
-    /// [`ErrorKind::Changed`], or errors from reading the headers.
+    /// [`ErrorKind::Changed`] if a file has changed, or errors from reading the headers.
     pub fn verify_unchanged(&self) -> Result<()> {
         self.verify_files(&self.limits())
     }

@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Options for opening a disk: the location of its files, and the limits of the opening and of
-/// questions.
+/// Options for opening a disk: where its files are, and what the opening and the questions may use.
+///
+/// Set the options and call [`open`](Self::open). One set of options can open any number of disks;
+/// [`Disk::open`] uses the defaults.
 ///
 /// ```no_run
 /// let disk = vhdx_rct::OpenOptions::new()
@@ -50,26 +52,29 @@ impl Default for OpenOptions {
 }
 
 impl OpenOptions {
-    /// Creates the default options: files of this machine, no further search paths, 256 MiB.
+    /// Creates the default options: the files of this machine, no search paths, no confinement, a
+    /// memory budget of 256 MiB, and no deadline.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a directory in which parents and a set's files are searched for by file name.
+    /// Adds a directory in which parents and a set's files are searched for by file name. The
+    /// directories are searched in the order in which they were added, after the paths in the image
+    /// and the image's own directory.
     pub fn search_path(&mut self, directory: impl Into<PathBuf>) -> &mut Self {
         self.resolver.search_paths.push(directory.into());
         self
     }
 
     /// Adds a directory to which the opening is confined: files outside these directories are not
-    /// opened, whatever the image names. The disk itself may lie anywhere.
+    /// opened, whatever the image names. The disk itself may lie anywhere. Not confined unless set.
     pub fn confine_to(&mut self, directory: impl Into<PathBuf>) -> &mut Self {
         self.resolver.confined_to.get_or_insert_default().push(directory.into());
         self
     }
 
-    /// Reads from another storage than this machine's files.
+    /// Reads all files from this storage instead of the file system of this machine.
     pub fn storage(&mut self, storage: Arc<dyn Storage>) -> &mut Self {
         self.resolver.storage = storage;
         self
@@ -77,7 +82,8 @@ impl OpenOptions {
 
     /// Limits the memory that all questions of the disk use together, in bytes; 256 MiB unless
     /// set. A question takes about 128 KiB per file of the chain, and
-    /// [`collect`](crate::ChangeQuery::collect) another 16 bytes per range.
+    /// [`collect`](crate::ChangeQuery::collect) another 16 bytes per range. A question that needs
+    /// more fails with [`ErrorKind::OutOfMemory`].
     pub fn memory_budget(&mut self, bytes: u64) -> &mut Self {
         self.limits.memory = MemoryBudget::new(bytes);
         self
@@ -91,27 +97,29 @@ impl OpenOptions {
         self
     }
 
-    /// Opens a VHD Set at this snapshot instead of its active state.
+    /// Opens a VHD Set at this snapshot instead of its active state. Opening anything else then
+    /// fails with [`ErrorKind::InvalidParameter`], as does a snapshot that no catalog lists.
     pub fn target(&mut self, snapshot: SnapshotId) -> &mut Self {
         self.target = Some(snapshot);
         self
     }
 
-    /// Sets the known snapshots of a VHD Set. This catalog takes precedence over
+    /// Sets the catalog of a VHD Set's snapshots. It takes precedence over
     /// `<name>.vhds.snapshots.json` beside the set.
     pub fn catalog(&mut self, catalog: SnapshotCatalog) -> &mut Self {
         self.catalog = Some(catalog);
         self
     }
 
-    /// Sets the time at which the opening fails with [`ErrorKind::TimedOut`]. Questions have their
-    /// own deadlines.
+    /// Sets the time at which the opening fails with [`ErrorKind::TimedOut`]; none unless set.
+    /// Questions have [their own](crate::ChangeQuery::deadline).
     pub fn deadline(&mut self, at: Instant) -> &mut Self {
         self.limits.deadline = Some(at);
         self
     }
 
-    /// Sets the token that cancels the opening. Questions have their own tokens.
+    /// Sets the token that cancels the opening: it then fails with [`ErrorKind::Cancelled`].
+    /// Questions have [their own](crate::ChangeQuery::cancel_token).
     pub fn cancel_token(&mut self, token: CancelToken) -> &mut Self {
         self.limits.cancel = Some(token);
         self
@@ -121,9 +129,10 @@ impl OpenOptions {
     /// available. Reads about 500 KiB per file and the log, whatever the disk's size.
     ///
     /// # Errors
-    /// Anything wrong with the file itself, by [`ErrorKind`]; a file that breaks a rule of
-    /// [MS-VHDX] is refused. [`ErrorKind::ParentNotFound`] if the active file of a set, or the
-    /// target's, is missing.
+    /// Fails if the file itself cannot be opened, is in use, or breaks a rule of [MS-VHDX]; the
+    /// [`ErrorKind`] has the reason. [`ErrorKind::ParentNotFound`] if the active file of a set, or
+    /// the target's, is missing. A missing or unusable parent or table of a disk is not an error:
+    /// see [`Disk::missing_parent`] and [`DiskFile::tracking`](crate::DiskFile::tracking).
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Disk> {
         let (path, resolver) = (path.as_ref(), self.resolver.clone());
         // Every disk has a budget of its own.

@@ -47,15 +47,16 @@ impl Disk {
         Ok(())
     }
 
-    /// Returns a reader with its own position, at the disk's start.
+    /// Returns a reader of the content that implements [`Read`] and [`Seek`], positioned at the
+    /// disk's start.
     #[must_use]
     pub fn reader(&self) -> DiskReader {
         DiskReader { disk: self.clone(), position: 0 }
     }
 }
 
-/// A virtual disk's content as [`Read`] and [`Seek`]. An [`Error`](crate::Error) becomes the
-/// inner error of an [`io::Error`].
+/// Reads a virtual disk's content as [`Read`] and [`Seek`]; created by [`Disk::reader`]. An
+/// [`Error`](crate::Error) becomes the inner error of an [`io::Error`].
 #[derive(Debug, Clone)]
 pub struct DiskReader {
     disk: Disk,
