@@ -1,6 +1,6 @@
 //! Facts about an undocumented format, and the confidence in each.
 
-/// The confidence in a fact.
+/// The confidence in a fact: where it comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
@@ -10,13 +10,13 @@ pub enum Confidence {
     Verified,
     /// Read in a published analysis of the Windows driver.
     Published,
-    /// Derived from numbers in one, or from the sizes of real files.
+    /// Derived from numbers in such an analysis, or from the sizes of real files.
     Derived,
     /// Assumed, and chosen so that a wrong assumption causes a refusal, not a wrong answer.
     Assumed,
 }
 
-/// One fact about a format.
+/// One fact about an undocumented format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]

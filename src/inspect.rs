@@ -9,7 +9,7 @@ use crate::wire::FieldRecord;
 use byteorder::{ByteOrder, LittleEndian};
 use uuid::Uuid;
 
-/// One field, or a range of bytes without a known meaning.
+/// A field of an inspected file, or a range of bytes without a known meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
@@ -27,7 +27,7 @@ pub struct Field {
     pub raw: Option<String>,
 }
 
-/// The fields of a file, and notes about them.
+/// The result of inspecting an `.rct` or `.vhds` file: its fields, and notes about them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]

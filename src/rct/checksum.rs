@@ -6,8 +6,8 @@ use super::layout::*;
 use byteorder::{ByteOrder, LittleEndian};
 use std::fmt;
 
-/// A convention for a page's checksum: its offset, the bytes that it covers, and the variant of
-/// CRC-32C.
+/// A convention for the checksum of a page or header: its offset, the bytes that it covers, and the
+/// variant of CRC-32C.
 ///
 /// ```
 /// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
@@ -114,8 +114,9 @@ impl Conventions {
     }
 }
 
-/// Returns the convention of a file's two header copies: the first that is correct on both or, if
-/// none is, the first that is correct on one; None if none of those that are probed is. If the
+/// Returns the checksum convention of a file's two header copies; None if no probed one is correct.
+///
+/// It is the first that is correct on both or, if none is, the first that is correct on one. If the
 /// copies have different conventions, the copy with the likelier one is valid. The unlikely ones
 /// are tried only if no likely one is correct.
 #[must_use]
@@ -139,8 +140,9 @@ fn first_holding(
     on_one
 }
 
-/// The conventions that are correct on every sequence page seen so far. The first page narrows them
-/// down, nearly always to one, and only these are checked from then on.
+/// The checksum conventions that are correct on every sequence page seen so far.
+///
+/// The first page narrows them down, nearly always to one, and only these are checked from then on.
 #[derive(Debug, Default)]
 pub struct SequenceChecksums {
     /// Likely ones first; empty before the first page.

@@ -11,7 +11,10 @@ use crate::source::Reader;
 use crate::wire::Fields;
 use uuid::Uuid;
 
-/// An entry of the branch history, a part of a disk's history: 24 bytes (branch-fields).
+/// An entry of the branch history: a part of the disk's history, with ids of its own
+/// (branch-fields).
+///
+/// It takes 24 bytes in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Branch {

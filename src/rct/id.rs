@@ -6,10 +6,11 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// A change tracking id in the form that Hyper-V uses:
-/// `rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001`.
+/// A change tracking id: a point in the history of a tracked disk.
 ///
-/// Parsed in any letter case, printed in lower case. Ids are ordered within a branch only.
+/// Its text is the one that Hyper-V uses, `rctX:5bfde23b:ce75:4303:b54f:6c18394f105c:00000001`: the
+/// branch, then the number in hexadecimal. Parsed in any letter case, printed in lower case. Ids
+/// are ordered within a branch only.
 ///
 /// ```
 /// use vhdx_rct::RctId;
@@ -23,7 +24,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RctId {
-    /// The branch of the disk's history.
+    /// The branch of the disk's history, as a GUID.
     pub branch: Uuid,
     /// The sequence number at which the id was created: later writes have a greater one.
     pub number: u32,

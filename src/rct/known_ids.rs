@@ -4,15 +4,15 @@ use super::RctId;
 use std::path::PathBuf;
 use uuid::Uuid;
 
-/// Ids of one branch that a disk can answer for.
+/// A run of consecutive RCT ids of one branch that a disk can answer for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "PascalCase"))]
 #[non_exhaustive]
 pub struct KnownIds {
-    /// The file of the chain whose table resolves them.
+    /// The disk file whose tracking table answers for the ids.
     pub file: PathBuf,
-    /// The branch of the ids.
+    /// The branch of the ids: the first part of each [`RctId`].
     pub branch: Uuid,
     /// The number of the oldest id.
     pub first: u32,

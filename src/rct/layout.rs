@@ -48,7 +48,7 @@ pub const FACTS: &[Fact] = facts! {
 /// The size of a page in bytes (pages).
 pub const PAGE: u64 = PAGE_BYTES as u64;
 pub(super) const PAGE_BYTES: usize = 4096;
-/// The offsets of the two header copies (header-places).
+/// The offsets of the two header copies in the file, in bytes (header-places).
 pub const HEADER_OFFSETS: [u64; 2] = [0x1000, 0x5000];
 /// The size of a header copy in bytes (header-places).
 pub const HEADER_BYTES: usize = 0x4000;
@@ -60,17 +60,17 @@ pub(super) const HISTORY_AT: usize = 0x1000;
 pub(super) const BRANCH_BYTES: usize = 24;
 pub(super) const MAX_BRANCHES: usize = 511;
 
-/// The offset of the offset table (offset-table).
+/// The offset of the offset table in the file, in bytes (offset-table).
 pub const OFFSET_TABLE: u64 = 0x9000;
-/// "offp", the signature of an offset page (offset-page).
+/// The signature of an offset page: "offp" (offset-page).
 pub const OFFSET_SIGNATURE: u32 = 0x7066_666F;
 /// Bytes before the entries of an offset page, and before the numbers of a sequence page.
 pub(super) const PAGE_HEADER: usize = 12;
-/// Units per chunk, and chunks per offset page (offset-page, sequence-page).
+/// The number of units per chunk, and of chunks per offset page (offset-page, sequence-page).
 pub const PER_PAGE: u64 = CHUNK_UNITS as u64;
 pub(super) const CHUNK_UNITS: u32 = 1021;
 
-/// The number of bytes of the virtual disk per unit (unit-size).
+/// The size of a unit in bytes of the virtual disk (unit-size).
 pub const UNIT: u64 = 16 << 10;
 pub(crate) const UNIT_BYTES: u32 = 16 << 10;
 

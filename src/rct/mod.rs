@@ -1,10 +1,14 @@
-//! The `.rct` file, Hyper-V's resilient change tracking: which 16 KiB units were written since a
-//! given id.
+//! The `.rct` file of Hyper-V's resilient change tracking (RCT), which holds a sequence number for
+//! each 16 KiB unit of a disk: the units written since an id have greater numbers than the id.
+//!
+//! Most programs need only [`RctId`] and [`KnownIds`]; [`Disk`](crate::Disk) reads the tables. The
+//! rest is for programs that show or check the format.
 //!
 //! Microsoft does not document it. This is what is known, and with what confidence: `published` was
-//! read in a published analysis of the Windows driver, `derived` from numbers in one or from the
-//! sizes of real files, `assumed` is chosen so that a wrong assumption causes a refusal, not a
-//! wrong answer. [`FACTS`] has the same list as a value.
+//! read in a published analysis of the Windows driver, `derived` follows from numbers in such an
+//! analysis or from the sizes of real files, `assumed` is chosen so that a wrong assumption causes
+//! a refusal, not a wrong answer. [`FACTS`] has the same list as a value, and names in parentheses,
+//! such as (header-units), refer to it.
 //!
 #![doc = include_str!("facts.md")]
 

@@ -1,5 +1,6 @@
 //! The structures of an `.rct` file as they are stored, not validated, for programs that show or
-//! check what is known of the format. All other programs use [`TrackingTable`](super::TrackingTable).
+//! check what is known of the format. All other programs use
+//! [`TrackingTable`](super::TrackingTable).
 //!
 //! Each structure has its fields in file order; bytes of unknown meaning are fields, too.
 //!
@@ -69,7 +70,7 @@ impl<'a> OffsetPage<'a> {
     }
 }
 
-/// A sequence page (sequence-page).
+/// A sequence page: the sequence numbers of the 1021 units of one chunk (sequence-page).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SequencePage<'a> {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use uuid::Uuid;
 
-/// An open `.rct` file.
+/// An open `.rct` file: the tracking table of one disk file.
 pub struct TrackingTable {
     pub(super) file: Reader,
     current: CurrentHeader,
@@ -29,7 +29,8 @@ impl fmt::Debug for TrackingTable {
 }
 
 impl TrackingTable {
-    /// Opens a table of this machine without its disk, so the disk's size is not checked.
+    /// Opens a table of this machine without its disk, so that the table is not checked against the
+    /// disk's size.
     ///
     /// # Errors
     /// [`ErrorKind::UntrustedTracking`] if no header is valid; [`ErrorKind::Truncated`] if the
@@ -77,7 +78,7 @@ impl TrackingTable {
         self.current.copy
     }
 
-    /// Returns the convention of the headers' checksum.
+    /// Returns the convention by which the checksums of the headers are correct.
     #[must_use]
     pub fn checksum(&self) -> Checksum {
         self.current.checksum
@@ -89,7 +90,7 @@ impl TrackingTable {
         UNIT
     }
 
-    /// Returns the numbers of the ids that were created, for each branch, newest branch first.
+    /// Returns, for each branch, its GUID and the range of its id numbers, newest branch first.
     pub fn known(&self) -> impl Iterator<Item = (Uuid, RangeInclusive<u32>)> {
         self.header().numbers().rev()
     }
@@ -108,7 +109,7 @@ impl TrackingTable {
     /// Reads and checks every page of the table.
     ///
     /// # Errors
-    /// The first problem found, of kind [`ErrorKind::Corrupt`] for a page.
+    /// The first problem found, of kind [`ErrorKind::Corrupt`] for a page; errors from reading.
     pub fn check(self: &Arc<Self>) -> Result<()> {
         self.check_within(&Limits::default())
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A file that is read by position. It has no cursor, and a file that shrinks causes an error.
+/// A file of this machine that is read by position. If the file shrinks, reads return an error.
 #[derive(Debug)]
 pub struct FileSource {
     pub(super) file: File,
@@ -97,13 +97,15 @@ pub struct LocalStorage {
 }
 
 impl LocalStorage {
-    /// Reads by position. If another process truncates a file, reads return an error.
+    /// Creates a storage that reads files by position. If another process truncates a file, reads
+    /// return an error.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Maps files into memory instead, which needs fewer system calls on large tables.
+    /// Creates a storage that maps files into memory, which needs fewer system calls on large
+    /// tables.
     ///
     /// # Safety
     /// No process may truncate or change a file while it is mapped: see [`MapSource::open`].

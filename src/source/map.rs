@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// A file mapped into memory.
+/// A file of this machine that is mapped into memory.
 #[derive(Debug)]
 pub struct MapSource {
     map: memmap2::Mmap,

@@ -28,7 +28,8 @@ impl<B: AsRef<[u8]> + Send + Sync> Source for SliceSource<B> {
     }
 }
 
-/// A storage of files in memory. Directories follow from their paths.
+/// A storage of files in memory, for tests and for images that a program holds as bytes.
+/// Directories follow from the paths of the files.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -52,7 +53,7 @@ impl MemoryStorage {
         Self::default()
     }
 
-    /// Puts a file into the storage, and replaces an earlier one with this path.
+    /// Adds a file to the storage, or replaces the one with this path.
     pub fn insert(&mut self, path: impl Into<PathBuf>, source: Arc<dyn Source>) {
         self.files.insert(path.into(), source);
     }

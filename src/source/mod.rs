@@ -40,7 +40,7 @@ use std::sync::Arc;
 
 /// The bytes of one file, read by offset. Any number of threads may read at once.
 pub trait Source: Send + Sync {
-    /// Returns the current length in bytes.
+    /// Returns the current length of the source in bytes.
     fn size(&self) -> io::Result<u64>;
 
     /// Fills `buffer` from `offset` on, or fails; a short read is an error.
@@ -61,8 +61,8 @@ pub trait Source: Send + Sync {
     }
 }
 
-/// The state of a source's bytes, compared with an earlier one. Its own bytes have no meaning to
-/// this crate.
+/// A value that stands for the state of a source's bytes: if two differ, the bytes may have
+/// changed. This crate only compares them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Version(pub Vec<u8>);
 
@@ -88,14 +88,14 @@ impl<T: Source + ?Sized> Source for Arc<T> {
 /// through it, and opens nothing else.
 ///
 /// Paths are what the caller gave, and what [`Path::join`] and [`Path::parent`] make of them
-/// and of file names: keys such as `disks/base.vhdx` do, bare names too (their directory is the
-/// empty path). A file is opened once for each disk.
+/// and of file names: keys such as `disks/base.vhdx` are suitable, and bare names too (their
+/// directory is the empty path). A file is opened once for each disk.
 ///
 /// Errors are distinguished by their [`io::ErrorKind`]: after `NotFound`, the search continues
 /// elsewhere; `PermissionDenied`, `WouldBlock` and `ResourceBusy` become "access denied" and "in
 /// use"; any other is a failure.
 pub trait Storage: Send + Sync {
-    /// Opens for reading. Anything but a regular file is an error of kind
+    /// Opens a file for reading. Anything but a regular file is an error of kind
     /// [`io::ErrorKind::InvalidInput`]; the implementation must not wait for a pipe's writer.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn Source>>;
 

@@ -13,7 +13,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// An open `.vhds` file.
+/// An open `.vhds` file, which names the active disk file of a VHD Set.
 pub struct VhdSet {
     file: Reader,
     creator: String,

@@ -20,7 +20,7 @@ pub const FACTS: &[Fact] = facts! {
 /// The signature at the start of the file (file-signature).
 pub const FILE_SIGNATURE: &[u8; 8] = b"vhdsetv1";
 
-/// The offsets of the two header copies (headers).
+/// The offsets of the two header copies in the file, in bytes (headers).
 pub const HEADER_OFFSETS: [u64; 2] = [0x10000, 0x20000];
 /// The size of a header copy in bytes (headers).
 pub const HEADER_BYTES: usize = 4096;

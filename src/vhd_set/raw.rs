@@ -1,5 +1,5 @@
-//! The structures of a `.vhds` file as they are stored, unvalidated: for programs that show or
-//! check what is known of the format. [`VhdSet`](super::VhdSet) is for all others.
+//! The structures of a `.vhds` file as they are stored, not validated, for programs that show or
+//! check what is known of the format. All other programs use [`VhdSet`](super::VhdSet).
 //!
 //! Each structure has its fields in file order; bytes of unknown meaning are fields, too.
 
@@ -20,7 +20,7 @@ pub struct FileIdentifier {
 }
 
 impl FileIdentifier {
-    /// The bytes of the structure.
+    /// The size of the structure in bytes.
     pub const BYTES: usize = 520;
 
     /// Reads the structure from the first bytes of a file.

@@ -1,5 +1,9 @@
-//! One VHDX file: headers, region table, log overlay, metadata, parent locator, BAT and sector
-//! bitmaps. Opening takes the same time whatever the disk's size.
+//! The structures of a VHDX file that [`DiskFile`](crate::DiskFile) returns: headers, regions,
+//! metadata and parent locator.
+//!
+//! Numbers in parentheses, such as (2.2.2), are sections of [MS-VHDX].
+//!
+//! [MS-VHDX]: https://learn.microsoft.com/openspecs/windows_protocols/ms-vhdx
 
 mod bat;
 mod bitmap;
