@@ -13,6 +13,16 @@ impl Disk {
     /// The newest id is left out if a question since it would be refused, because a tracking table
     /// of the chain is missing, is damaged or has another history.
     ///
+    /// ```
+    /// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
+    /// let disk = vhdx_rct::Disk::open("testdata/child.avhdx")?;
+    /// for next in disk.next_baselines()? {
+    ///     println!("{} ({})", next.since, if next.exact { "exact" } else { "not exact" });
+    /// }
+    /// # assert!(!disk.next_baselines()?.is_empty());
+    /// # Ok::<(), vhdx_rct::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Errors from reading the disk's files.
     pub fn next_baselines(&self) -> Result<Vec<NextBaseline>> {

@@ -111,6 +111,21 @@ impl ChangeQuery {
     /// Runs the question, and splits each changed range into parts that have data and parts that
     /// read as zeros, so that zeros need not be read or stored.
     ///
+    /// ```
+    /// # if !std::path::Path::new("testdata").exists() { return Ok(()); } // not in the packaged crate
+    /// use vhdx_rct::{Baseline, Disk, ExtentKind};
+    ///
+    /// let disk = Disk::open("testdata/child.avhdx")?;
+    /// for extent in disk.changes(Baseline::Parent).extents()? {
+    ///     let extent = extent?;
+    ///     match extent.kind {
+    ///         ExtentKind::Data => println!("copy {} bytes", extent.range.length),
+    ///         _ => println!("write {} zeros", extent.range.length),
+    ///     }
+    /// }
+    /// # Ok::<(), vhdx_rct::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Like [`ranges`](Self::ranges). Also fails if a parent is missing, whatever the baseline.
     pub fn extents(self) -> Result<ChangedExtents> {

@@ -96,10 +96,11 @@ impl Disk {
     /// and that hold no payload: the header section, the log, the BAT, the metadata region and the
     /// sector bitmap blocks. Sorted by offset, none overlapping.
     ///
+    /// `file` is an index into [`files`](Self::files); an index past its end gives no parts.
+    ///
     /// # Errors
     /// [`ErrorKind::BatCorrupt`](crate::ErrorKind::BatCorrupt) if a BAT entry contradicts the
-    /// format or the file; errors from reading the file. `file` is an index into
-    /// [`files`](Self::files); an index past its end gives no parts.
+    /// format or the file; errors from reading the file.
     pub fn metadata_parts(&self, file: usize) -> Result<Vec<ByteRange>> {
         let parts = |file: &DiskFile| file.vhdx.metadata_parts(&self.limits());
         self.files().get(file).map_or(Ok(Vec::new()), parts)

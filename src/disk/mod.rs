@@ -99,7 +99,7 @@ impl Disk {
         self.chain().files()
     }
 
-    /// Returns the error because of which a parent is not open; None if the chain is complete.
+    /// Returns the error that prevented a parent from being opened; None if the chain is complete.
     #[must_use]
     pub fn missing_parent(&self) -> Option<&Error> {
         self.chain().missing_parent()

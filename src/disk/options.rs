@@ -133,6 +133,8 @@ impl OpenOptions {
     /// [`ErrorKind`] has the reason. [`ErrorKind::ParentNotFound`] if the active file of a set, or
     /// the target's, is missing. A missing or unusable parent or table of a disk is not an error:
     /// see [`Disk::missing_parent`] and [`DiskFile::tracking`](crate::DiskFile::tracking).
+    ///
+    /// [MS-VHDX]: https://learn.microsoft.com/openspecs/windows_protocols/ms-vhdx
     pub fn open(&self, path: impl AsRef<Path>) -> Result<Disk> {
         let (path, resolver) = (path.as_ref(), self.resolver.clone());
         // Every disk has a budget of its own.
