@@ -82,7 +82,8 @@ fn parse_guid(text: &str, expected: &str) -> Result<Uuid, Error> {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Baseline {
-    /// Selects what was written after an RCT id was created.
+    /// Selects what was written after an RCT id was created, as far as the tracking tables and the
+    /// files above them show: in whole units of 16 KiB or in sectors.
     Rct(RctId),
     /// Selects what was written after a VHD Set snapshot was taken.
     Snapshot(SnapshotId),

@@ -28,7 +28,7 @@
 //!
 //! | term | meaning |
 //! | --- | --- |
-//! | chain | the files of a disk: the *leaf* that was opened, its parents in order, and last the *root*, which has no parent |
+//! | chain | the files of a disk: the *leaf* that was opened, its parents in order, and last the *root*, which has no parent; a child lies *above* its parent |
 //! | block, BAT | a file stores the disk in blocks of 1 to 256 MiB; its block allocation table has the place of each |
 //! | log | the part of a file that holds updates of its metadata until they are in place; in use until the file is closed |
 //! | frozen | no longer written to, because a checkpoint created a child that receives all writes |
@@ -55,8 +55,8 @@
 //! base.vhdx       its tracking table    units with a number greater than the id's
 //! ```
 //!
-//! For an RCT id, the deepest file whose table resolves the id answers from that table, and the
-//! files above it, which were created later, add everything that they hold. For the other
+//! For an RCT id, the file nearest the root whose table resolves the id answers from that table,
+//! and the files above it, which were created later, add everything that they hold. For the other
 //! baselines, only blocks are used.
 //!
 //! # The states of a file

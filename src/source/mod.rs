@@ -55,7 +55,8 @@ pub trait Source: Send + Sync {
         Ok(Version::default())
     }
 
-    /// Returns the file that the bytes come from, if they are those of a file from its start on.
+    /// Returns the file that has the bytes of this source from its start on; None unless
+    /// overridden.
     fn as_file(&self) -> Option<&File> {
         None
     }

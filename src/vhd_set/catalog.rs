@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::path::Path;
 
-/// The maximum size of a catalog; one of a thousand snapshots has half a mebibyte.
+/// The maximum size of a catalog; one of a thousand snapshots has half a MiB.
 const MAX_CATALOG_BYTES: u64 = 16 << 20;
 
 /// A snapshot of a VHD Set.
@@ -23,19 +23,19 @@ const MAX_CATALOG_BYTES: u64 = 16 << 20;
 pub struct Snapshot {
     /// The snapshot's id.
     pub id: SnapshotId,
-    /// The Windows path of its frozen file; None for a reference-only snapshot, whose file was
+    /// The Windows path of the snapshot's frozen file; None for a reference-only snapshot, whose file was
     /// merged away.
     pub path: Option<String>,
     /// The RCT id that was created with the snapshot.
     pub rct_id: Option<RctId>,
-    /// The Windows paths of all its file's parents, immediate parent first; empty if unknown.
+    /// The Windows paths of all parents of that file, immediate parent first; empty if unknown.
     pub parents: Vec<String>,
     /// Whether its list of parents is empty, rather than absent: its file has no parent.
     is_root: bool,
 }
 
 impl Snapshot {
-    /// Creates a snapshot with only its id.
+    /// Creates a snapshot with only an id, for a catalog that a program builds.
     #[must_use]
     pub fn new(id: SnapshotId) -> Self {
         Snapshot { id, path: None, rct_id: None, parents: Vec::new(), is_root: false }
@@ -46,15 +46,15 @@ impl Snapshot {
         self.is_root || !self.parents.is_empty()
     }
 
-    /// Sets the path of its frozen file, in Windows' notation or as a plain file name, which is
-    /// searched for in the set's directory and in the search directories.
+    /// Sets the path of the snapshot's frozen file, in Windows' notation or as a plain file name,
+    /// which is searched for in the set's directory and in the search directories.
     #[must_use]
     pub fn with_path(mut self, path: impl Into<String>) -> Self {
         self.path = Some(path.into());
         self
     }
 
-    /// Sets the RCT id that was created with it.
+    /// Sets the RCT id that was created with the snapshot.
     #[must_use]
     pub fn with_rct_id(mut self, id: RctId) -> Self {
         self.rct_id = Some(id);
@@ -62,7 +62,7 @@ impl Snapshot {
     }
 }
 
-/// The snapshots of a set.
+/// The catalog of a VHD Set: the list of its snapshots, with their files and RCT ids.
 ///
 /// It must match the set's files: every file that it names must exist, and the parents and RCT ids
 /// of the snapshots that a question uses must be those of their files. Otherwise, a question about
@@ -96,7 +96,7 @@ impl SnapshotCatalog {
     /// [`from_json`](Self::from_json) parses.
     ///
     /// # Errors
-    /// Those of [`from_json`](Self::from_json), and if the file is larger or cannot be read.
+    /// Like [`from_json`](Self::from_json). Also fails if the file is larger or cannot be read.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let (storage, limits) = (LocalStorage::new(), Limits::default());
         let file = Reader::open(&storage, path.as_ref(), Subject::Catalog, &limits)?;
