@@ -23,8 +23,8 @@ const MAX_CATALOG_BYTES: u64 = 16 << 20;
 pub struct Snapshot {
     /// The snapshot's id.
     pub id: SnapshotId,
-    /// The Windows path of the snapshot's frozen file; None for a reference-only snapshot, whose file was
-    /// merged away.
+    /// The Windows path of the snapshot's frozen file; None for a reference-only snapshot, whose
+    /// file was merged away.
     pub path: Option<String>,
     /// The RCT id that was created with the snapshot.
     pub rct_id: Option<RctId>,
