@@ -30,7 +30,11 @@ pub enum Command {
     Changes(ChangesArgs),
     /// Show what a file is: identity, chain, tracking, warnings
     Info(InfoArgs),
-    /// Bring a raw copy of a disk up to date, reading only what changed
+    /// Make a raw copy of a disk, or bring it up to date by reading only what changed
+    ///
+    /// A state file beside the copy records from which baselines it can be brought up to date. Run the
+    /// same command as often as needed: the first run copies everything, later ones read what changed.
+    /// A run that was interrupted is finished by the next one. Nothing else may write to the copy.
     Sync(SyncArgs),
     /// Draw a picture of what changed
     Map(MapArgs),
@@ -51,6 +55,7 @@ impl Command {
         match self {
             Command::Changes(args) => args.format == Format::Json,
             Command::Info(args) => args.format == TextFormat::Json,
+            Command::Sync(args) => args.format == TextFormat::Json,
             Command::Inspect(args) => args.format == TextFormat::Json,
             _ => false,
         }
@@ -72,22 +77,29 @@ pub struct Files {
     pub confine_to: Vec<PathBuf>,
 }
 
-/// The question that every command about changes asks.
+/// A disk, and how it is opened.
 #[derive(Group)]
-pub struct Question {
+pub struct DiskArgs {
     /// The disk: a .vhdx, .avhdx or .vhds file
     pub disk: PathBuf,
-    /// The baseline: an RCT id (rctX:...), the GUID of a VHD Set snapshot, file:PATH or dwg:GUID (a
-    /// file of the chain by its path or DataWriteGuid: what the files above it hold), parent (what
-    /// the disk's own file holds), or * (everything that a full backup reads)
-    #[arg(long, value_name = "BASELINE")]
-    pub since: String,
     /// Trust the tracking table of a disk that was not closed cleanly, and accept a parent whose
     /// log is in use; the answer may then lack what was written last
     #[arg(long)]
     pub allow_unclean: bool,
     #[command(flatten)]
     pub files: Files,
+}
+
+/// The question that every command about changes asks.
+#[derive(Group)]
+pub struct Question {
+    #[command(flatten)]
+    pub disk: DiskArgs,
+    /// The baseline: an RCT id (rctX:...), the GUID of a VHD Set snapshot, file:PATH or dwg:GUID (a
+    /// file of the chain by its path or DataWriteGuid: what the files above it hold), parent (what
+    /// the disk's own file holds), or * (everything that a full backup reads)
+    #[arg(long, value_name = "BASELINE")]
+    pub since: String,
 }
 
 #[derive(Group)]
@@ -154,16 +166,46 @@ pub struct InfoArgs {
 #[derive(Group)]
 pub struct SyncArgs {
     #[command(flatten)]
-    pub question: Question,
-    /// The raw copy; with --since '*' it is created
+    pub disk: DiskArgs,
+    /// The raw copy: a file, which is created if it does not exist, or a block device
     #[arg(long, value_name = "RAW")]
     pub to: PathBuf,
-    /// Only print how much would be read
+    /// Go on from this baseline, which has to be one of those that the copy is at; * makes a full copy
+    /// [default: the baseline in the state file that needs the fewest bytes, or * if there is none]
+    #[arg(long, value_name = "BASELINE")]
+    pub since: Option<String>,
+    /// The state file [default: RAW.vhdx-rct.json]
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// The format of the report
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: TextFormat,
+    /// Write nothing, and report how much would be read
     #[arg(long)]
     pub dry_run: bool,
-    /// Make the copy larger if the disk grew
-    #[arg(long)]
-    pub grow: bool,
+    /// Copy everything, whatever the copy and the state file hold
+    #[arg(long, conflicts_with_all = ["since", "adopt"])]
+    pub full: bool,
+    /// Take over a raw copy that another tool made while the disk was at this baseline, and bring it
+    /// up to date
+    #[arg(long, value_name = "BASELINE", conflicts_with = "since")]
+    pub adopt: Option<String>,
+    /// Write nothing, and compare the copy with the disk; the exit status is 1 if they differ
+    #[arg(long, conflicts_with_all = ["since", "adopt", "full", "dry_run"])]
+    pub verify: bool,
+    /// Whether the copy shares storage with the disk's files, on file systems that can (Btrfs, XFS)
+    #[arg(long, value_enum, default_value = "auto")]
+    pub reflink: Reflink,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Reflink {
+    /// Share what can be shared, copy the rest
+    Auto,
+    /// Fail if the file system cannot share; only bytes that fill no block of 4 KiB are copied
+    Always,
+    /// Copy everything
+    Never,
 }
 
 #[derive(Group)]

@@ -33,7 +33,7 @@ pub fn run(args: &MapArgs) -> Result<(), Failure> {
     for range in changes.by_ref() {
         map.add(range?);
     }
-    let name = args.question.disk.file_name().unwrap_or_default().to_string_lossy();
+    let name = args.question.disk.disk.file_name().unwrap_or_default().to_string_lossy();
     let svg = map.svg(&name, &args.question.since);
     fs::write(&args.output, svg).map_err(|cause| Failure::unwritable(&args.output, &cause))?;
     Ok(warning::print(changes.warnings())?)

@@ -1,6 +1,6 @@
 //! Opens the disk that the command line names, and parses the baseline.
 
-use crate::args::{Files, Question};
+use crate::args::{DiskArgs, Files, Question};
 use crate::failure::Failure;
 use std::str::FromStr;
 use vhdx_rct::{Baseline, Disk, Error, OpenOptions, SnapshotCatalog};
@@ -9,10 +9,17 @@ impl Question {
     /// Opens the disk with the question's options and those that `more` sets.
     pub fn open(&self, more: impl FnOnce(&mut OpenOptions)) -> Result<(Disk, Baseline), Failure> {
         let since = parse("--since", &self.since)?;
+        Ok((self.disk.open(more)?, since))
+    }
+}
+
+impl DiskArgs {
+    /// Opens the disk with these options and those that `more` sets.
+    pub fn open(&self, more: impl FnOnce(&mut OpenOptions)) -> Result<Disk, Failure> {
         let mut options = self.files.options(self.files.catalog()?);
         options.allow_unclean(self.allow_unclean);
         more(&mut options);
-        Ok((options.open(&self.disk)?, since))
+        Ok(options.open(&self.disk)?)
     }
 }
 

@@ -26,10 +26,15 @@ impl Warning {
     }
 }
 
-/// Writes warnings to standard error, one line each.
+/// Writes warnings of the library to standard error, one line each.
 pub fn print(warnings: &[vhdx_rct::Warning]) -> io::Result<()> {
+    print_all(&Warning::all(warnings))
+}
+
+/// Writes warnings to standard error, one line each.
+pub fn print_all(warnings: &[Warning]) -> io::Result<()> {
     let mut err = io::stderr().lock();
-    Warning::all(warnings).iter().try_for_each(|Warning { path, message }| {
+    warnings.iter().try_for_each(|Warning { path, message }| {
         writeln!(err, "vhdx-rct: warning: {}: {}", plain(path), plain(message))
     })
 }

@@ -1,56 +1,92 @@
-//! Which parts of a copy are in doubt, coarsely: few enough to be kept in a small file.
+//! Areas of a disk, coarse enough that a small file holds them.
 
+use rangemap::RangeSet;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::ops::Range;
 use vhdx_rct::ByteRange;
 
-/// The maximum number of areas of a copy.
-const MAX_AREAS: u64 = 1 << 14;
+/// The maximum number of areas in a set: about 500 KiB of state file.
+const MAX_AREAS: usize = 1 << 14;
 
-/// The minimum size of an area.
-const MIN_AREA: u64 = 64 << 10;
+/// Areas of a disk. A set that grows too large becomes coarser: it then covers more than was added
+/// to it, and never less.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<(u64, u64)>", into = "Vec<(u64, u64)>")]
+pub struct Areas {
+    set: RangeSet<u64>,
+    /// Both ends of an area that is added are moved outward to a multiple of this.
+    grain: u64,
+}
 
-/// Areas of a disk, as byte ranges from start to end; none touch.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Areas(BTreeMap<u64, u64>);
+impl Default for Areas {
+    fn default() -> Self {
+        Areas { set: RangeSet::new(), grain: 512 }
+    }
+}
 
 impl Areas {
-    /// Adds the areas of a disk of this size that a range touches.
-    pub fn add(&mut self, range: ByteRange, disk_size: u64) {
-        let area = (disk_size / MAX_AREAS).next_power_of_two().max(MIN_AREA);
-        let start = range.offset / area * area;
-        let end = range.end().div_ceil(area).saturating_mul(area).min(disk_size);
-        self.insert(start, end);
+    pub fn add(&mut self, range: Range<u64>) {
+        // The set accepts no empty range.
+        if range.is_empty() {
+            return;
+        }
+        self.set.insert(self.coarse(range));
+        if self.set.len() > MAX_AREAS {
+            while self.set.len() > MAX_AREAS / 2 {
+                self.grain *= 2;
+                let finer = std::mem::take(&mut self.set);
+                self.set = finer.into_iter().map(|area| self.coarse(area)).collect();
+            }
+        }
     }
 
-    /// Adds all of another's.
-    pub fn merge(&mut self, other: &Areas) {
-        other.0.iter().for_each(|(&start, &end)| self.insert(start, end));
+    fn coarse(&self, range: Range<u64>) -> Range<u64> {
+        let end = range.end.checked_next_multiple_of(self.grain).unwrap_or(u64::MAX);
+        range.start / self.grain * self.grain..end
     }
 
-    /// Does one of the areas hold the whole range?
-    pub fn contains(&self, range: ByteRange) -> bool {
-        let before = self.0.range(..=range.offset).next_back();
-        before.is_some_and(|(_, &end)| range.end() <= end)
+    pub fn add_all(&mut self, other: &Areas) {
+        other.set.iter().for_each(|area| self.add(area.clone()));
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = ByteRange> + '_ {
-        self.0.iter().map(|(&start, &end)| ByteRange::from(start..end))
+    /// Returns whether the whole range lies in the areas.
+    pub fn contains(&self, range: Range<u64>) -> bool {
+        range.is_empty() || self.set.gaps(&range).next().is_none()
+    }
+
+    /// Returns the areas of a disk of this size.
+    pub fn within(&self, size: u64) -> impl Iterator<Item = ByteRange> + '_ {
+        let areas = self.set.iter().take_while(move |area| area.start < size);
+        areas.map(move |area| ByteRange::from(area.start..area.end.min(size)))
+    }
+
+    /// Returns the number of bytes of a disk of this size that lie in the areas.
+    pub fn bytes(&self, size: u64) -> u64 {
+        self.within(size).map(|area| area.length).sum()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.set.is_empty()
     }
+}
 
-    fn insert(&mut self, mut start: u64, mut end: u64) {
-        while let Some((&other, &until)) =
-            self.0.range(..=end).next_back().filter(|&(_, &until)| until >= start)
-        {
-            start = start.min(other);
-            end = end.max(until);
-            self.0.remove(&other);
-        }
-        self.0.insert(start, end);
+impl FromIterator<Range<u64>> for Areas {
+    fn from_iter<I: IntoIterator<Item = Range<u64>>>(ranges: I) -> Self {
+        let mut areas = Areas::default();
+        ranges.into_iter().for_each(|range| areas.add(range));
+        areas
+    }
+}
+
+impl From<Vec<(u64, u64)>> for Areas {
+    fn from(pairs: Vec<(u64, u64)>) -> Self {
+        pairs.into_iter().map(|(start, end)| start..end).collect()
+    }
+}
+
+impl From<Areas> for Vec<(u64, u64)> {
+    fn from(areas: Areas) -> Self {
+        areas.set.into_iter().map(|area| (area.start, area.end)).collect()
     }
 }
 
@@ -59,21 +95,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn areas_join_and_stay_few() {
+    fn joins_touching_areas_and_ignores_empty_ones() {
+        let areas: Areas = [10..11, 600..1000, 5..5, 1 << 20..(1 << 20) + 1].into_iter().collect();
+        let all: Vec<_> = areas.within(1 << 20).collect();
+        assert_eq!(all, [ByteRange { offset: 0, length: 1024 }]);
+        assert_eq!(areas.bytes(800), 800);
+        assert!(areas.contains(5..1024) && areas.contains(7000..7000));
+        assert!(!areas.contains(5..1025));
+    }
+
+    #[test]
+    fn becomes_coarser_instead_of_larger_and_covers_what_was_added() {
         let mut areas = Areas::default();
-        let range = |offset, length| ByteRange::from(offset..offset + length);
-        areas.add(range(10, 1), 1 << 20);
-        areas.add(range(70_000, 1), 1 << 20);
-        areas.add(range(1_048_575, 1), 1 << 20);
-        let all: Vec<_> = areas.iter().collect();
-        assert_eq!(all, [range(0, 131_072), range(983_040, 65_536)]);
-        let mut other = Areas::default();
-        other.add(range(131_072, 900_000), 1 << 20);
-        areas.merge(&other);
-        assert_eq!(areas.iter().collect::<Vec<_>>(), [range(0, 1 << 20)]);
-        assert!(areas.contains(range(5, 900_000)) && !areas.contains(range(1 << 20, 1)));
-        let mut large = Areas::default();
-        (0..100_000).for_each(|i| large.add(range(i * (600 << 20), 1), 64 << 40));
-        assert!(large.iter().count() <= MAX_AREAS as usize);
+        let ranges = || (0..100_000_u64).map(|i| i * (600 << 20)..i * (600 << 20) + 1);
+        ranges().for_each(|range| areas.add(range));
+        assert!(areas.within(u64::MAX).count() <= MAX_AREAS);
+        assert!(ranges().all(|range| areas.contains(range)));
+    }
+
+    #[test]
+    fn survives_the_state_file() {
+        let areas: Areas = [0..512, 4096..8192].into_iter().collect();
+        let text = serde_json::to_string(&areas).unwrap();
+        assert_eq!(text, "[[0,512],[4096,8192]]");
+        assert_eq!(serde_json::from_str::<Areas>(&text).unwrap(), areas);
+        assert!(serde_json::from_str::<Areas>("[[9,3],[7,7]]").unwrap().is_empty());
     }
 }

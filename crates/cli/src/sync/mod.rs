@@ -1,277 +1,176 @@
 //! `sync`: brings a raw copy of a disk up to date, reading only what changed.
+//!
+//! The run is planned before anything is written. A state file beside the copy says how the copy
+//! relates to the disk; see [`state::State`] for what it promises and when it changes.
 
 mod areas;
+mod copy;
+mod os;
+mod plan;
+mod point;
 mod progress;
-mod raw;
+mod report;
 mod state;
+mod target;
 
-use crate::args::SyncArgs;
+use crate::args::{Reflink, SyncArgs};
 use crate::failure::Failure;
-use crate::text::{count, human};
-use crate::warning;
-use areas::Areas;
+use crate::question::parse;
+use crate::warning::Warning;
+use copy::{Before, Copier, Totals};
+use plan::Plan;
+use point::Point;
 use progress::progress_bar;
-use raw::{CHUNK, Raw};
-use state::State;
-use std::io::Write;
+use report::Report;
+use state::{State, StateFile};
 use std::path::Path;
 use std::time::Instant;
-use vhdx_rct::{Baseline, Disk, DiskFile, Extent, ExtentKind, RctId, ReturnValue};
-
-/// Everything that a sync knows before it writes.
-struct Plan {
-    disk: Disk,
-    since: Baseline,
-    /// What the copy is known to be; None for a copy that is made from nothing.
-    before: Option<State>,
-    /// What changed since the baseline, in total.
-    ranges: u64,
-    bytes: u64,
-    /// The areas that this sync may touch.
-    touched: Areas,
-    /// The newest tracking id of the disk.
-    newest: Option<RctId>,
-    /// The copy, where it exists; held from the first look at its state to the end.
-    raw: Option<Raw>,
-}
+use target::Target;
+use vhdx_rct::{Baseline, ByteRange, Disk, Error, Extent, ReturnValue};
 
 pub fn run(args: &SyncArgs) -> Result<(), Failure> {
+    if args.to == Path::new("-") {
+        return Err(Failure::usage(
+            "--to: expected a file or a block device, found standard output",
+        ));
+    }
     let start = Instant::now();
-    let mut plan = Plan::make(args)?;
-    warning::print(plan.disk.warnings())?;
-    let mut out = std::io::stdout().lock();
-    if args.dry_run {
-        let ranges = count(plan.ranges, "range", "ranges");
-        writeln!(out, "would read {ranges}, {}; nothing was written", human(plan.bytes))?;
+    let baseline = |option, text: &Option<String>| {
+        text.as_ref().map(|text| parse::<Baseline>(option, text)).transpose()
+    };
+    let (since, adopt) = (baseline("--since", &args.since)?, baseline("--adopt", &args.adopt)?);
+    let disk = args.disk.open(|_| ())?;
+    let writable = !args.dry_run && !args.verify;
+    let target = Target::open(&args.to, writable)?;
+    if args.verify {
+        return verify(args, &disk, target.as_ref());
+    }
+    let file = StateFile::of(&args.to, args.state.as_deref());
+    let plan = Plan::new(args, &disk, target.as_ref(), &file, (since, adopt))?;
+    let mut warnings = Warning::all(disk.warnings());
+    warnings.extend(plan.warning.as_ref().map(|message| Warning::new(file.path(), message)));
+    let totals = match args.dry_run {
+        true => Totals { read: plan.work.cost(&disk), ..Totals::default() },
+        false => Run { args, disk: &disk, file: &file, plan: &plan }.carry_out(target)?,
+    };
+    let report = Report { args, disk: &disk, work: &plan.work, totals, elapsed: start.elapsed() };
+    report.print(warnings)
+}
+
+/// A run that writes.
+struct Run<'a> {
+    args: &'a SyncArgs,
+    disk: &'a Disk,
+    file: &'a StateFile,
+    plan: &'a Plan,
+}
+
+impl Run<'_> {
+    fn carry_out(&self, target: Option<Target>) -> Result<Totals, Failure> {
+        let Plan { work, before, state, .. } = self.plan;
+        let size = self.disk.identity().virtual_size;
+        if *before == Before::Readable && work.is_empty() {
+            self.finish()?;
+            return Ok(Totals::default());
+        }
+        if let Some(device) = target.as_ref().filter(|target| target.is_device) {
+            verify_device_size(device, &self.args.to, size)?;
+        }
+        // From here to the end, the copy is whatever an interruption leaves.
+        let mut doubtful = state.doubtful.clone();
+        doubtful.add_all(&work.areas());
+        self.file.store(&State { unfinished: true, doubtful, ..state.clone() })?;
+        let target = target.map_or_else(|| Target::create(&self.args.to), Ok)?;
+        let name = |cause| target.failure(&cause);
+        if *before == Before::Zeros {
+            target.set_size(0).map_err(name)?;
+        }
+        target.set_size(size).map_err(name)?;
+        let totals = self.copy(&target)?;
+        target.sync().map_err(name)?;
+        self.finish()?;
+        Ok(totals)
+    }
+
+    fn copy(&self, target: &Target) -> Result<Totals, Failure> {
+        let (work, size) = (&self.plan.work, self.disk.identity().virtual_size);
+        let bar = progress_bar(work.cost(self.disk));
+        let copier = Copier {
+            disk: self.disk,
+            target,
+            before: self.plan.before,
+            reflink: self.args.reflink,
+            bar: &bar,
+        };
+        let doubtful = extents_in(self.disk, work.doubtful.within(size));
+        let changed = work.question.clone().map(|since| self.disk.changes(since).extents());
+        let changed = changed.transpose()?.into_iter().flatten().map(|extent| {
+            let extent = extent?;
+            // The state has only these areas in doubt.
+            if work.changed.contains(extent.range.into()) {
+                return Ok(extent);
+            }
+            self.disk.verify_unchanged()?;
+            let message = "the disk changed while it was read; run the command again";
+            Err(Failure::about(&self.args.disk.disk, ReturnValue::InUse, message))
+        });
+        let is_new = |extent: &Result<Extent, Failure>| {
+            !extent.as_ref().is_ok_and(|extent| work.doubtful.contains(extent.range.into()))
+        };
+        let totals = copier.copy(doubtful.chain(changed.filter(is_new)))?;
+        bar.finish_and_clear();
+        Ok(totals)
+    }
+
+    /// Moves the copy to where the disk is now, if no file of the disk has changed meanwhile.
+    fn finish(&self) -> Result<(), Failure> {
+        let identity = self.disk.identity();
+        let state = State::new(identity.virtual_disk_id, identity.virtual_size);
+        let state = State { points: Point::all_of(self.disk), ..state };
+        self.disk.verify_unchanged()?;
+        if state == self.plan.state { Ok(()) } else { self.file.store(&state) }
+    }
+}
+
+/// Returns the extents of areas of the disk.
+fn extents_in(
+    disk: &Disk,
+    areas: impl Iterator<Item = ByteRange>,
+) -> impl Iterator<Item = Result<Extent, Failure>> {
+    type Extents = Box<dyn Iterator<Item = Result<Extent, Error>>>;
+    let extents = areas.flat_map(|area| match disk.extents(area.offset..area.end()) {
+        Ok(extents) => Box::new(extents) as Extents,
+        Err(error) => Box::new(std::iter::once(Err(error))),
+    });
+    extents.map(|extent| Ok(extent?))
+}
+
+fn verify_device_size(device: &Target, path: &Path, size: u64) -> Result<(), Failure> {
+    let found = device.size().map_err(|cause| device.failure(&cause))?;
+    if found >= size {
         return Ok(());
     }
-    let (read, written) = plan.carry_out(args)?;
-    writeln!(
-        out,
-        "{}, {} read, {} written, {:.2} s",
-        count(plan.ranges, "range", "ranges"),
-        human(read),
-        human(written),
-        start.elapsed().as_secs_f64()
-    )?;
-    match plan.newest {
-        Some(id) => writeln!(out, "next time: --since {id}")?,
-        None => writeln!(
-            out,
-            "no id to ask since (not tracked, or not closed cleanly); next time: --since '*', or, once the disk \
-             has a child, sync that --since file:{}",
-            args.question.disk.display()
-        )?,
-    }
-    Ok(())
+    let message = format!("expected a device of at least {size} bytes, found one of {found} bytes");
+    Err(Failure::about(path, ReturnValue::InvalidParameter, &message))
 }
 
-impl Plan {
-    fn make(args: &SyncArgs) -> Result<Self, Failure> {
-        let (disk, since) = args.question.open(|_| ())?;
-        let exists = args.to.try_exists()?;
-        if exists && raw::looks_like_an_image(&args.to)? {
-            let message = "this is a virtual disk file and not a raw copy";
-            return Err(Failure::about(&args.to, ReturnValue::InvalidState, message));
-        }
-        let raw = exists.then(|| Raw::open(&args.to)).transpose()?;
-        let before = check_copy(args, (&disk, &since), raw.as_ref())?;
-        let newest = disk.newest_id();
-        let mut plan = Plan {
-            disk,
-            since,
-            before,
-            ranges: 0,
-            bytes: 0,
-            touched: Areas::default(),
-            newest,
-            raw,
-        };
-        for extent in plan.disk.changes(plan.since.clone()).extents()? {
-            let extent = extent?;
-            plan.ranges += 1;
-            plan.bytes += if extent.kind == ExtentKind::Data { extent.range.length } else { 0 };
-            plan.touched.add(extent.range, plan.size());
-        }
-        Ok(plan)
+/// Compares the copy with the disk.
+fn verify(args: &SyncArgs, disk: &Disk, target: Option<&Target>) -> Result<(), Failure> {
+    let start = Instant::now();
+    let target = target.ok_or_else(|| {
+        Failure::about(&args.to, ReturnValue::FileNotFound, "there is no copy to compare")
+    })?;
+    let size = disk.identity().virtual_size;
+    let bar = progress_bar(size);
+    let copier =
+        Copier { disk, target, before: Before::Readable, reflink: Reflink::Never, bar: &bar };
+    let whole = std::iter::once(ByteRange::from(0..size));
+    let (read, mut differences) = copier.differences(extents_in(disk, whole))?;
+    bar.finish_and_clear();
+    let found = target.size().map_err(|cause| target.failure(&cause))?;
+    if found < size || (found > size && !target.is_device) {
+        differences.push((found.min(size)..found.max(size)).into());
     }
-
-    fn size(&self) -> u64 {
-        self.disk.identity().virtual_size
-    }
-
-    /// Writes the copy; returns bytes read and bytes written.
-    fn carry_out(&mut self, args: &SyncArgs) -> Result<(u64, u64), Failure> {
-        let from_nothing = self.since == Baseline::Allocated;
-        let old_doubt = match &self.before {
-            Some(before) if !from_nothing => before.doubtful.clone(),
-            _ => Areas::default(),
-        };
-        let after = self.state_after()?;
-        let up_to_date = self.touched.is_empty() && old_doubt.is_empty();
-        if up_to_date && !from_nothing && self.before.as_ref() == Some(&after) {
-            return Ok((0, 0));
-        }
-        let mut doubtful = old_doubt.clone();
-        doubtful.merge(&self.touched);
-        let at = if from_nothing { Vec::new() } else { self.points_before() };
-        let under_way = State { at, going_to: Some(after.at.clone()), doubtful, ..after.clone() };
-        state::store(&args.to, &under_way)?;
-        let mut raw = self.raw.take().map_or_else(|| Raw::create(&args.to), Ok)?;
-        if from_nothing {
-            raw.set_length(0)?;
-        }
-        if raw.length()? != self.size() {
-            raw.set_length(self.size())?;
-        }
-        let read = self.copy(&mut raw, &old_doubt)?;
-        raw.sync()?;
-        self.disk.verify_unchanged()?;
-        state::store(&args.to, &after)?;
-        Ok((read, raw.written))
-    }
-
-    /// Brings every changed and every doubtful part of the copy up to date.
-    fn copy(&self, raw: &mut Raw, old_doubt: &Areas) -> Result<u64, Failure> {
-        let bar = progress_bar(self.bytes);
-        let mut buffer = vec![0; CHUNK];
-        let mut read = 0;
-        let mut one = |extent: Extent| -> Result<(), Failure> {
-            let range = extent.range;
-            if extent.kind != ExtentKind::Data {
-                return Ok(raw.zero(range)?);
-            }
-            for piece in range.chunks(CHUNK) {
-                let bytes = &mut buffer[..piece.length as usize];
-                self.disk.read_exact_at(bytes, piece.offset)?;
-                raw.put(bytes, piece.offset)?;
-                read += piece.length;
-                bar.inc(piece.length);
-            }
-            Ok(())
-        };
-        for area in old_doubt.iter() {
-            // The disk may have become smaller than the areas were; such a copy is refused.
-            for extent in self.disk.extents(area.offset..area.end().min(self.size()))? {
-                one(extent?)?;
-            }
-        }
-        for extent in self.disk.changes(self.since.clone()).extents()? {
-            let extent = extent?;
-            // Only what was put down as doubtful may be written.
-            if !self.touched.contains(extent.range) {
-                self.disk.verify_unchanged()?;
-                let message = "the disk changed while it was read; run the command again";
-                return Err(Failure::new(ReturnValue::InvalidState, message));
-            }
-            one(extent)?;
-        }
-        bar.finish_and_clear();
-        Ok(read)
-    }
-
-    fn points_before(&self) -> Vec<String> {
-        self.before.as_ref().map(|before| before.at.clone()).unwrap_or_default()
-    }
-
-    /// The state that the copy will have: the baselines that it will be at, and, since the disk
-    /// may have been written to after its newest id was created, where it is ahead of that id.
-    /// (Should that checkpoint be applied again, those areas would differ from the disk, and
-    /// no list of changes since the id would say so.)
-    fn state_after(&self) -> Result<State, Failure> {
-        let mut at = vec![file_point(&self.disk.files()[0])];
-        let mut ahead = Areas::default();
-        if let Some(id) = self.newest {
-            at.insert(0, id.to_string());
-            for range in self.disk.changes(id).ranges()? {
-                ahead.add(range?, self.size());
-            }
-        }
-        Ok(State {
-            version: 1,
-            virtual_disk_id: self.disk.identity().virtual_disk_id,
-            virtual_size: self.size(),
-            at,
-            going_to: None,
-            doubtful: ahead,
-        })
-    }
-}
-
-/// A file by its DataWriteGuid, which holds as long as no program writes to the file.
-fn file_point(file: &DiskFile) -> String {
-    Baseline::DataWriteGuid(file.identity().data_write_guid).to_string()
-}
-
-/// The name of a baseline in a state file: that of a file or a snapshot is the file's
-/// DataWriteGuid, that of any other baseline is its text.
-fn point(disk: &Disk, since: &Baseline) -> String {
-    let files = disk.files();
-    let member = match since {
-        Baseline::Parent => files.get(1),
-        Baseline::File(path) => {
-            let path = path.canonicalize().ok();
-            files.iter().find(|file| file.path().canonicalize().ok() == path)
-        }
-        Baseline::Snapshot(id) => {
-            let known = disk.snapshots().iter().find(|snapshot| snapshot.id == *id);
-            let path = known.and_then(|snapshot| snapshot.path.as_deref()).unwrap_or_default();
-            let name = path.rsplit(['\\', '/']).next().unwrap_or_default();
-            let has_name =
-                |file: &Path| file.file_name().is_some_and(|own| own.eq_ignore_ascii_case(name));
-            files.iter().find(|file| has_name(file.path()))
-        }
-        _ => None,
-    };
-    member.map_or_else(|| since.to_string(), file_point)
-}
-
-/// Refuses a copy that the sync would spoil; returns what is known of it.
-fn check_copy(
-    args: &SyncArgs,
-    (disk, since): (&Disk, &Baseline),
-    raw: Option<&Raw>,
-) -> Result<Option<State>, Failure> {
-    let refuse =
-        |message: String| Err(Failure::about(&args.to, ReturnValue::InvalidState, &message));
-    let length = raw.map(Raw::length).transpose()?;
-    let Some(state) = state::load(&args.to)? else {
-        return match (since, length) {
-            (Baseline::Allocated, None) => Ok(None),
-            (Baseline::Allocated, Some(_)) => refuse(
-                "the file exists, but no state file beside it names a disk that it is a copy of; move it away, or \
-                 name another file"
-                    .into(),
-            ),
-            _ => refuse(format!(
-                "no state file ({}) describes the copy, so it cannot be brought up to date; make it with \
-                 --since '*'",
-                state::path_of(&args.to).display()
-            )),
-        };
-    };
-    let identity = disk.identity();
-    let (id, size) = (identity.virtual_disk_id, identity.virtual_size);
-    if state.virtual_disk_id != id {
-        return refuse(format!(
-            "expected a copy of the disk {id}, found a copy of the disk {}",
-            state.virtual_disk_id
-        ));
-    }
-    if *since == Baseline::Allocated {
-        return Ok(Some(state));
-    }
-    let wanted = point(disk, since);
-    let Some(length) = length.filter(|_| state.at.contains(&wanted)) else {
-        let at = if state.at.is_empty() { "nothing yet".into() } else { state.at.join(", ") };
-        return refuse(format!(
-            "the copy is at {at}, and not at {wanted}; sync since a baseline that it is at, or make a new \
-             copy with --since '*'"
-        ));
-    };
-    if length != size && !(args.grow && length < size) {
-        let hint = if length < size { "; add --grow if the disk grew" } else { "" };
-        return refuse(format!("the copy has {length} bytes, and the disk has {size}{hint}"));
-    }
-    Ok(Some(state))
+    disk.verify_unchanged()?;
+    report::verified(args, disk, &differences, read, start.elapsed())
 }

@@ -6,6 +6,7 @@ mod info;
 mod inspect;
 mod map;
 mod qemu;
+mod recipe;
 mod sets;
 mod sync;
 mod terminal;
