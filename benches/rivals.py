@@ -14,6 +14,7 @@ at: the table has their median with the least and the greatest.
 import argparse
 import os
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
@@ -76,15 +77,17 @@ def read(disk, at, length):
 class Program:
     """One way to do a task: a command, and what is worth knowing of it."""
 
-    def __init__(self, name, command, note="", right=None, codes=(0,)):
+    def __init__(self, name, command, note="", right=None, codes=(0,), prepare=None):
         self.name, self.command, self.note = name, [str(part) for part in command], note
-        self.right, self.codes, self.times = right, codes, []
+        self.right, self.codes, self.prepare = right, codes, prepare or (lambda: None)
+        self.times, self.cpu = [], []
 
     def there(self):
         return shutil.which(self.command[0]) is not None
 
     def check(self):
         """Runs once: into the cache, and is the answer right?"""
+        self.prepare()
         done = subprocess.run(self.command, capture_output=True, text=True)
         if done.returncode not in self.codes:
             sys.exit(f"{self.name} fails:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -94,11 +97,13 @@ class Program:
                 sys.exit(f"{self.name} says {answer} bytes instead of {self.right}")
 
     def run(self):
-        start = time.perf_counter()
+        self.prepare()
+        before, start = cpu_time(), time.perf_counter()
         subprocess.run(
             self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, close_fds=False
         )
         self.times.append(time.perf_counter() - start)
+        self.cpu.append(cpu_time() - before)
 
     def milliseconds(self):
         return f"{short(1000 * statistics.median(self.times), 3)} ms"
@@ -108,6 +113,51 @@ class Program:
         ratios = [theirs / own for theirs, own in zip(self.times, ours.times)]
         low, middle, high = (short(f(ratios)) for f in (min, statistics.median, max))
         return f"×{middle} ({low}–{high})"
+
+
+class Copy(Program):
+    """A program that writes a raw copy, which is removed or put back before each turn."""
+
+    def __init__(self, name, command, copy, note="", start_with=None, codes=(0,)):
+        super().__init__(name, command, note, codes=codes, prepare=self.put_back)
+        self.copy, self.start_with = copy, start_with
+
+    def put_back(self):
+        for path in (self.copy, Path(f"{self.copy}.vhdx-rct.json")):
+            path.unlink(missing_ok=True)
+            if self.start_with:
+                source = str(path).replace(str(self.copy), str(self.start_with))
+                if os.path.exists(source):
+                    subprocess.run(["cp", "--sparse=always", source, path], check=True)
+        os.sync()
+
+    def used(self):
+        return f"{self.copy.stat().st_blocks * 512 / (1 << 20):,.0f} MiB"
+
+    def cpu_ratio(self, ours):
+        return f"×{short(statistics.median(self.cpu) / max(statistics.median(ours.cpu), 1e-6))}"
+
+
+def cpu_time():
+    """The CPU time of the programs that have ended, in seconds."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def copies(programs):
+    lines = [
+        "| program | time | to ours (min–max) | CPU time to ours | space of the copy | |",
+        "|---|--:|--:|--:|--:|---|",
+    ]
+    for program in programs:
+        is_ours = program is programs[0]
+        ratio = "1" if is_ours else program.ratio(programs[0])
+        cpu = "1" if is_ours else program.cpu_ratio(programs[0])
+        lines.append(
+            f"| {program.name} | {program.milliseconds()} | {ratio} | {cpu} | {program.used()} "
+            f"| {program.note} |"
+        )
+    return "\n".join(lines)
 
 
 def short(value, digits=2):
@@ -236,6 +286,40 @@ class Bench:
         return programs
 
 
+    def copying(self, size):
+        """A full copy of the first generation, and the update to the second one."""
+        folder, _ = self.make(str(size))
+        old, child, done = folder / "1.vhdx", folder / "child.avhdx", folder / "done.raw"
+        convert = ["qemu-img", "convert", "-f", "vhdx", "-O", "raw", "-t", "writeback"]
+        nbd = ["nbdcopy", "--", "[", "qemu-nbd", "--read-only", "-f", "vhdx", old, "]"]
+        copy = lambda name: folder / f"{name}.raw"
+        full = race([
+            Copy("vhdx-rct sync", [self.ours, "sync", old, "--to", copy("sync")], copy("sync")),
+            Copy("qemu-img convert -t writeback", [*convert, old, copy("convert")], copy("convert")),
+            Copy("nbdcopy from qemu-nbd", [*nbd, copy("nbd")], copy("nbd")),
+            Copy(
+                "for comparison: cp of the VHDX file",
+                ["cp", "--reflink=never", old, copy("cp")],
+                copy("cp"),
+                "no raw copy",
+            ),
+        ], self.rounds)
+        subprocess.run([self.ours, "sync", old, "--to", done], check=True, stdout=subprocess.DEVNULL)
+        new = folder / "2.vhdx"
+        changed = race([
+            Copy("vhdx-rct sync", [self.ours, "sync", child, "--to", copy("sync")], copy("sync"),
+                 "reads what changed", start_with=done),
+            Copy("qemu-img convert -t writeback", [*convert, new, copy("convert")], copy("convert"),
+                 "a full copy of the same disk without a chain: it cannot read one"),
+            Copy("qemu-img compare", ["qemu-img", "compare", "-f", "raw", "-F", "vhdx",
+                                      copy("compare"), new], copy("compare"), "stops at the first difference, which lies after 63/64",
+                 start_with=done, codes=(1,)),
+        ], self.rounds)
+        full, changed = copies(full), copies(changed)
+        shutil.rmtree(folder)
+        return full, changed
+
+
 def build(*arguments):
     subprocess.run(["cargo", "build", "--release", "--quiet", *arguments], check=True, cwd=ROOT)
 
@@ -252,7 +336,11 @@ def python_with_packages():
 
 def install_programs():
     """By apt, where that is possible; whoever has them already needs nothing."""
-    wanted = {"qemu-img": ["qemu-utils"], "7z": ["7zip", "p7zip-full"]}
+    wanted = {
+        "qemu-img": ["qemu-utils"],
+        "7z": ["7zip", "p7zip-full"],
+        "nbdcopy": ["libnbd-bin"],
+    }
     for program, packages in wanted.items():
         if shutil.which(program) or not shutil.which("apt-get") or os.geteuid() != 0:
             continue
@@ -303,6 +391,11 @@ def report(bench):
     parts += ["## What changed between two generations of a full disk", ""]
     parts += [growth(bench.sizes, [bench.changing(size) for size in bench.sizes]), ""]
     parts += ["The last 64th changed, in runs of 1 to 64 sectors. The others can only read both."]
+    size = bench.sizes[-1]
+    full, changed = bench.copying(size)
+    parts += ["", f"## A raw copy of a full disk of {size} MB", "", full, ""]
+    parts += ["## The copy brought up to date after the last 64th changed", "", changed, ""]
+    parts += ["qemu-img rebase does not write raw files, and cp and nbdcopy know no changes."]
     return "\n".join(parts) + "\n"
 
 
