@@ -190,13 +190,22 @@ impl Plan {
         let before = if state.unfinished { Before::Unknown } else { Before::Readable };
         let is_asked = |point: &&Point| since.as_ref().is_none_or(|since| point.is(disk, since));
         let candidates = state.points.iter().filter(is_asked);
-        // A point about which the disk has no answer is no worse than one that it does not have.
-        let usable = candidates.filter_map(|point| Work::since(disk, point, &state)?.ok());
-        let best = usable.min_by_key(|work| work.cost(disk));
+        let (mut best, mut refusal) = (None::<Work>, None);
+        for work in candidates.filter_map(|point| Work::since(disk, point, &state)) {
+            match work {
+                Ok(work) => {
+                    if best.as_ref().is_none_or(|best| work.cost(disk) < best.cost(disk)) {
+                        best = Some(work);
+                    }
+                }
+                // The disk does not answer since this point, but it may since another one.
+                Err(error) => refusal = Some(error),
+            }
+        }
         let (work, warning) = match (best, since) {
             (Some(work), _) => (work, None),
             (None, Some(since)) if since != Baseline::Allocated => {
-                return Err(not_at(disk, &state, &since, file));
+                return Err(refusal.unwrap_or_else(|| not_at(disk, &state, &since, file)));
             }
             (None, since) => {
                 let is_told = since.is_some() || state.points.is_empty();
