@@ -2,9 +2,8 @@
 //! real host to report what is still unknown.
 
 use crate::error::Result;
-use crate::limits::Limits;
 use crate::size::to_usize;
-use crate::source::Reader;
+use crate::source::FileView;
 use crate::wire::FieldRecord;
 use byteorder::{ByteOrder, LittleEndian};
 use uuid::Uuid;
@@ -102,7 +101,7 @@ impl Inspection {
     /// Reads up to `length` bytes, and adds a note if the file has fewer.
     pub(crate) fn read(
         &mut self,
-        file: &Reader,
+        file: FileView<'_>,
         offset: u64,
         length: usize,
         what: &str,
@@ -113,11 +112,7 @@ impl Inspection {
                 .push(format!("expected {length} bytes of {what} at {offset:#x}, found {have}"));
         }
         // An empty read past the end would be an error.
-        if have == 0 {
-            Ok(Vec::new())
-        } else {
-            file.read_vec(&Limits::default(), offset, have, what)
-        }
+        if have == 0 { Ok(Vec::new()) } else { file.read_vec(offset, have, what) }
     }
 }
 

@@ -108,8 +108,9 @@ impl Opening<'_> {
             let message = "a child of this file names it as its parent: the chain is a cycle";
             return Err(Error::new(ErrorKind::Cycle, message).in_file(Subject::Parent, path));
         }
-        let parent = Vhdx::open(&*self.resolver.storage, path, Subject::Parent, self.limits)
-            .map_err(Error::in_parent)?;
+        let file = self.resolver.open(path, Subject::Parent, self.limits);
+        let parent = file.and_then(|file| Vhdx::open(file, self.limits));
+        let parent = parent.map_err(Error::in_parent)?;
         // Only the parent's DataWriteGuid counts: disk ids may differ within a chain.
         let (child, found) = (chain.last(), parent.header().data_write_guid);
         let locator = child.metadata().parent_locator.as_ref();

@@ -1,8 +1,9 @@
 //! Finds files by the names that images have for them.
 
 use super::windows_path::{WindowsPath, same_name};
-use crate::error::{Error, Subject};
-use crate::source::Storage;
+use crate::error::{Error, Result, Subject};
+use crate::limits::Limits;
+use crate::source::{Reader, Storage};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{io, iter};
@@ -20,6 +21,11 @@ pub(crate) struct FileResolver {
 }
 
 impl FileResolver {
+    /// Opens a file of the storage.
+    pub(crate) fn open(&self, path: &Path, subject: Subject, limits: &Limits) -> Result<Reader> {
+        Reader::open(&*self.storage, path, subject, limits)
+    }
+
     /// Returns one canonical name for a file, whatever path leads to it.
     pub(crate) fn canonical(&self, path: &Path) -> io::Result<PathBuf> {
         self.storage.canonicalize(path)

@@ -4,7 +4,6 @@ use super::opening::Opening;
 use super::{FileResolver, Tracking};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::rct::TrackingTable;
-use crate::source::Reader;
 use crate::vhdx::Vhdx;
 use crate::warning::Warning;
 use std::io;
@@ -23,7 +22,7 @@ pub(super) fn open(opening: Opening<'_>, disk: &Vhdx, name: &Path) -> Result<Tra
     let Opening { resolver, limits } = opening;
     let read = || -> Result<Tracking> {
         let Some(path) = find(resolver, disk.path(), name)? else { return Ok(Tracking::Off) };
-        let file = Reader::open(&*resolver.storage, &path, Subject::TrackingTable, limits)?;
+        let file = resolver.open(&path, Subject::TrackingTable, limits)?;
         let table = TrackingTable::read(file, disk.virtual_size(), limits)?;
         Ok(Tracking::Usable { newest: table.header().current, table: Arc::new(table) })
     };

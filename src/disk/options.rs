@@ -6,7 +6,7 @@ use crate::chain::{Chain, FileResolver};
 use crate::error::{ErrorKind, Result, Subject};
 use crate::limits::{CancelToken, Limits, MemoryBudget};
 use crate::query::Tables;
-use crate::source::{LocalStorage, Reader, Storage};
+use crate::source::{LocalStorage, Storage};
 use crate::vhd_set::{SnapshotCatalog, SnapshotResolver, Snapshots, VhdSet};
 use crate::vhdx::Vhdx;
 use std::path::{Path, PathBuf};
@@ -139,8 +139,8 @@ impl OpenOptions {
         let (path, resolver) = (path.as_ref(), self.resolver.clone());
         // Every disk has a budget of its own.
         let limits = &Limits { memory: self.limits.memory.unused(), ..self.limits.clone() };
-        let file = Reader::open(&*resolver.storage, path, Subject::Disk, limits)?;
-        let start = Vhdx::read_start(&file, limits)?;
+        let file = resolver.open(path, Subject::Disk, limits)?;
+        let start = Vhdx::read_start(file.within(limits))?;
         let (set, chain) = if VhdSet::detect(&start) {
             let set = VhdSet::read(file.about(Subject::VhdSet), &start, limits)?;
             self.open_set(set, limits).map(|(set, chain)| (Some(set), chain))?
@@ -180,7 +180,7 @@ impl OpenOptions {
             Some(id) => resolve.target(id)?,
             None => file.active_file(resolver)?,
         };
-        let leaf = Vhdx::open(&*resolver.storage, &path, Subject::Disk, limits)?;
+        let leaf = Vhdx::open(resolver.open(&path, Subject::Disk, limits)?, limits)?;
         let chain = Chain::open(resolver, leaf, limits)?;
         if let Some(id) = self.target {
             resolve.verify_target(id, &chain)?;

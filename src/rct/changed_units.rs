@@ -93,12 +93,8 @@ impl ChangedUnits {
         if self.offsets.get(page).is_none() {
             let last = ((until - 1) / PER_PAGE).min(page + PAGES_AT_ONCE - 1);
             let mut bytes = self.offsets.buffer(last - page + 1);
-            self.table.file.read(
-                &self.limits,
-                &mut bytes,
-                OFFSET_TABLE + page * PAGE,
-                "the offset table",
-            )?;
+            let (file, at) = (self.table.file.within(&self.limits), OFFSET_TABLE + page * PAGE);
+            file.read(&mut bytes, at, "the offset table")?;
             for (bytes, index) in bytes.chunks_exact(PAGE_BYTES).zip(page..) {
                 self.table.check_offset_page(bytes, index)?;
             }
@@ -130,7 +126,8 @@ impl ChangedUnits {
             self.mark_used(*chunk, *page)?;
         }
         let mut bytes = self.sequences.buffer(together.len() as u64);
-        self.table.file.read(&self.limits, &mut bytes, page * PAGE, "a sequence page")?;
+        let file = self.table.file.within(&self.limits);
+        file.read(&mut bytes, page * PAGE, "a sequence page")?;
         for (page_bytes, page) in bytes.chunks_exact(PAGE_BYTES).zip(page..) {
             self.check_sequence_page(page_bytes, page)?;
         }

@@ -6,8 +6,7 @@ use super::error::RctError;
 use super::layout::*;
 use crate::error::Result;
 use crate::inspect::hex;
-use crate::limits::Limits;
-use crate::source::Reader;
+use crate::source::FileView;
 use crate::wire::Fields;
 use uuid::Uuid;
 
@@ -108,10 +107,10 @@ pub(super) struct CurrentHeader {
 }
 
 impl CurrentHeader {
-    pub(super) fn read(file: &Reader, limits: &Limits) -> Result<Self> {
+    pub(super) fn read(file: FileView<'_>) -> Result<Self> {
         // The copies follow one another.
         let (at, length) = (HEADER_OFFSETS[0], 2 * HEADER_BYTES);
-        let bytes = file.read_vec(limits, at, length, "the headers of the tracking table")?;
+        let bytes = file.read_vec(at, length, "the headers of the tracking table")?;
         let (first, second) = bytes.split_at(HEADER_BYTES);
         let begins = hex(&first[..64]);
         let Some(checksum) = header_checksum([first, second]) else {

@@ -10,7 +10,7 @@ use crate::error::{Result, Subject};
 use crate::inspect::{Inspection, hex};
 use crate::limits::Limits;
 use crate::size::to_usize;
-use crate::source::{LocalStorage, Reader};
+use crate::source::{FileView, Reader};
 use crate::wire::{FieldRecord, Fields};
 use std::path::Path;
 
@@ -34,17 +34,18 @@ const MAX_PAGES: u64 = 16;
 /// [`ErrorKind::Truncated`](crate::ErrorKind::Truncated) for an empty file, or if reading fails. Anything that contradicts the
 /// layout is a note.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    let (storage, limits) = (LocalStorage::new(), Limits::default());
-    let file = Reader::open(&storage, path.as_ref(), Subject::TrackingTable, &limits)?;
+    let limits = Limits::default();
+    let file = Reader::open_local(path.as_ref(), Subject::TrackingTable)?;
+    let file = file.within(&limits);
     if file.length() == 0 {
         return Err(file.name(RctError::Empty));
     }
     let mut found = Inspection { file_length: file.length(), ..Inspection::default() };
-    let first = found.read(&file, 0, PAGE_BYTES, "the first page")?;
+    let first = found.read(file, 0, PAGE_BYTES, "the first page")?;
     found.add_unknown(0, &first);
     let mut copies = [const { Vec::new() }; 2];
     for (copy, offset) in copies.iter_mut().zip(HEADER_OFFSETS) {
-        *copy = found.read(&file, offset, HEADER_BYTES, "a header")?;
+        *copy = found.read(file, offset, HEADER_BYTES, "a header")?;
     }
     let copies = [&copies[0][..], &copies[1]];
     let checksum = header_checksum(copies);
@@ -54,7 +55,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     }
     header_checksums(&mut found, copies, checksum);
     let pages = units.map_or(1, |(_, units)| offset_pages(units));
-    offset_table(&mut found, &file, pages)?;
+    offset_table(&mut found, file, pages)?;
     found.fields.sort_by_key(|field| field.offset);
     Ok(found)
 }
@@ -147,7 +148,7 @@ fn header(
 }
 
 /// Shows offset pages, and the first sequence pages that they name.
-fn offset_table(found: &mut Inspection, file: &Reader, pages: u64) -> Result<()> {
+fn offset_table(found: &mut Inspection, file: FileView<'_>, pages: u64) -> Result<()> {
     let mut detailed = Vec::new();
     for index in 0..pages.min(MAX_PAGES) {
         let at = OFFSET_TABLE + index * PAGE;
@@ -182,7 +183,7 @@ fn offset_table(found: &mut Inspection, file: &Reader, pages: u64) -> Result<()>
 }
 
 /// Shows sequence pages, each with its chunk and its number in the file.
-fn sequence_pages(found: &mut Inspection, file: &Reader, pages: &[(u64, u64)]) -> Result<()> {
+fn sequence_pages(found: &mut Inspection, file: FileView<'_>, pages: &[(u64, u64)]) -> Result<()> {
     let mut sums = SequenceChecksums::default();
     let (mut seen, mut indexed, mut correct) = (0, 0, 0);
     for &(chunk, page) in pages {

@@ -7,7 +7,7 @@ use super::{ChangedUnits, Checksum, RctId, TableHeader};
 use crate::error::{ErrorKind, Result, Subject};
 use crate::layer::{Layer, StateSet, UnitBitmap};
 use crate::limits::Limits;
-use crate::source::{LocalStorage, Reader};
+use crate::source::Reader;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -36,9 +36,8 @@ impl TrackingTable {
     /// [`ErrorKind::UntrustedTracking`] if no header is valid; [`ErrorKind::Truncated`] if the
     /// file ends before its offset table does.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let (storage, limits) = (LocalStorage::new(), Limits::default());
-        let file = Reader::open(&storage, path.as_ref(), Subject::TrackingTable, &limits)?;
-        Self::read_any(file, None, &limits)
+        let file = Reader::open_local(path.as_ref(), Subject::TrackingTable)?;
+        Self::read_any(file, None, &Limits::default())
     }
 
     /// Reads the table of a disk of this size.
@@ -47,7 +46,7 @@ impl TrackingTable {
     }
 
     fn read_any(file: Reader, disk_size: Option<u64>, limits: &Limits) -> Result<Self> {
-        let current = CurrentHeader::read(&file, limits)?;
+        let current = CurrentHeader::read(file.within(limits))?;
         let units = current.header.units;
         if let Some(disk_size) = disk_size.filter(|&size| layout::units(size) != units) {
             let expected = layout::units(disk_size);
@@ -129,9 +128,9 @@ impl TrackingTable {
     /// Fails with "in use" if the table was written to since it was opened.
     pub(crate) fn verify_unchanged(&self, limits: &Limits) -> Result<()> {
         use ErrorKind::{Truncated, UntrustedTracking};
-        let file = &self.file;
+        let file = self.file.within(limits);
         if file.has_same_version()? && file.length_now()? == file.length() {
-            match CurrentHeader::read(file, limits) {
+            match CurrentHeader::read(file) {
                 Ok(now) if now == self.current => return Ok(()),
                 Err(error) if !matches!(error.kind(), UntrustedTracking | Truncated) => {
                     return Err(error);

@@ -29,7 +29,7 @@ pub use map::MapSource;
 pub use memory::{MemoryStorage, SliceSource};
 
 pub(crate) use overlay::{Overlay, OverlayEntry};
-pub(crate) use reader::Reader;
+pub(crate) use reader::{FileView, Reader};
 pub(crate) use window::Window;
 
 use std::ffi::OsString;

@@ -2,15 +2,16 @@
 //! adds the file's name to every error.
 
 use super::overlay::{OverlayEntry, PAGE};
-use super::{Overlay, Source, Storage, Version};
+use super::{LocalStorage, Overlay, Source, Storage, Version};
 use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::limits::{Limits, MemoryReservation};
 use crate::size::to_usize;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// An open file. Every read is passed the limits of the question that it belongs to.
+/// An open file. It is read [within](Self::within) the limits of a question.
 pub(crate) struct Reader {
     path: PathBuf,
     subject: Subject,
@@ -42,6 +43,11 @@ impl Reader {
             overlay: Overlay::default(),
             _reservation: None,
         })
+    }
+
+    /// Opens a file of this machine.
+    pub(crate) fn open_local(path: &Path, subject: Subject) -> Result<Self> {
+        Self::open(&LocalStorage::new(), path, subject, &Limits::default())
     }
 
     /// Opens a file of the storage.
@@ -133,15 +139,13 @@ impl Reader {
         error.into().in_file(self.subject, &self.path)
     }
 
-    /// Fills `buffer` from `offset` on; `what` names the structure in errors.
-    pub(crate) fn read(
-        &self,
-        limits: &Limits,
-        buffer: &mut [u8],
-        offset: u64,
-        what: &str,
-    ) -> Result<()> {
-        limits.check().map_err(|e| self.name(e))?;
+    /// Returns the file with the limits of the question that reads it.
+    pub(crate) fn within<'a>(&'a self, limits: &'a Limits) -> FileView<'a> {
+        FileView { file: self, limits }
+    }
+
+    /// Reads the whole buffer after log replay.
+    fn read_replayed(&self, buffer: &mut [u8], offset: u64, what: &str) -> Result<()> {
         let Some(end) = offset.checked_add(buffer.len() as u64).filter(|&end| end <= self.length)
         else {
             return Err(self.error(
@@ -176,19 +180,6 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads `length` bytes into a new buffer. The caller has bounded the length.
-    pub(crate) fn read_vec(
-        &self,
-        limits: &Limits,
-        offset: u64,
-        length: usize,
-        what: &str,
-    ) -> Result<Vec<u8>> {
-        let mut buffer = vec![0; length];
-        self.read(limits, &mut buffer, offset, what)?;
-        Ok(buffer)
-    }
-
     fn read_stored(&self, buffer: &mut [u8], offset: u64, what: &str) -> Result<()> {
         if buffer.is_empty() {
             return Ok(());
@@ -199,5 +190,35 @@ impl Reader {
             let what = format!("{what} ({count} bytes at offset {offset:#x}) cannot be read");
             self.name(Error::io(&what, e))
         })
+    }
+}
+
+/// An open file and the limits of the question that reads it. Every read checks the limits first.
+#[derive(Clone, Copy)]
+pub(crate) struct FileView<'a> {
+    file: &'a Reader,
+    pub limits: &'a Limits,
+}
+
+impl Deref for FileView<'_> {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        self.file
+    }
+}
+
+impl FileView<'_> {
+    /// Fills `buffer` from `offset` on; `what` names the structure in errors.
+    pub(crate) fn read(self, buffer: &mut [u8], offset: u64, what: &str) -> Result<()> {
+        self.limits.check().map_err(|e| self.name(e))?;
+        self.read_replayed(buffer, offset, what)
+    }
+
+    /// Reads `length` bytes into a new buffer. The caller has bounded the length.
+    pub(crate) fn read_vec(self, offset: u64, length: usize, what: &str) -> Result<Vec<u8>> {
+        let mut buffer = vec![0; length];
+        self.read(&mut buffer, offset, what)?;
+        Ok(buffer)
     }
 }

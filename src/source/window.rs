@@ -1,8 +1,7 @@
 //! A table read in windows: large sequential reads, constant memory.
 
-use super::Reader;
+use super::FileView;
 use crate::error::Result;
-use crate::limits::Limits;
 use crate::size::to_usize;
 
 /// The size of a window: large enough to make system calls cheap, small enough that the windows of
@@ -41,8 +40,7 @@ impl Window {
     /// if the window has them and the table continues until `until`. Both are offsets in the file.
     pub(crate) fn bytes(
         &mut self,
-        file: &Reader,
-        limits: &Limits,
+        file: FileView<'_>,
         offset: u64,
         minimum: u64,
         until: u64,
@@ -54,7 +52,7 @@ impl Window {
             let length = (until - offset).min(self.size);
             self.bytes.resize(to_usize(length), 0);
             self.at = offset;
-            if let Err(error) = file.read(limits, &mut self.bytes, offset, self.what) {
+            if let Err(error) = file.read(&mut self.bytes, offset, self.what) {
                 self.bytes.clear();
                 return Err(error);
             }

@@ -7,7 +7,7 @@ use crate::error::{Result, Subject};
 use crate::limits::{Limits, MemoryBudget};
 use crate::rct::RctId;
 use crate::size::to_usize;
-use crate::source::{LocalStorage, Reader};
+use crate::source::{FileView, Reader};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::path::Path;
@@ -98,19 +98,19 @@ impl SnapshotCatalog {
     /// # Errors
     /// Like [`from_json`](Self::from_json). Also fails if the file is larger or cannot be read.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
-        let (storage, limits) = (LocalStorage::new(), Limits::default());
-        let file = Reader::open(&storage, path.as_ref(), Subject::Catalog, &limits)?;
-        Self::read(&file, &limits)
+        let file = Reader::open_local(path.as_ref(), Subject::Catalog)?;
+        Self::read(file.within(&Limits::default()))
     }
 
-    pub(super) fn read(file: &Reader, limits: &Limits) -> Result<Self> {
+    pub(super) fn read(file: FileView<'_>) -> Result<Self> {
         let length = file.length();
         if length > MAX_CATALOG_BYTES {
             return Err(file.name(SetError::CatalogLength(length)));
         }
-        limits.memory.check(length, "the snapshot catalog").map_err(|error| file.name(error))?;
-        let bytes = file.read_vec(limits, 0, to_usize(length), "the snapshot catalog")?;
-        Self::parse(&bytes, &limits.memory).map_err(|error| file.name(error))
+        let memory = &file.limits.memory;
+        memory.check(length, "the snapshot catalog").map_err(|error| file.name(error))?;
+        let bytes = file.read_vec(0, to_usize(length), "the snapshot catalog")?;
+        Self::parse(&bytes, memory).map_err(|error| file.name(error))
     }
 
     /// Parses the output of PowerShell's `Get-VHDSnapshot -Path x.vhds -GetParentPaths |

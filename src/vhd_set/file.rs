@@ -8,7 +8,7 @@ use crate::error::{Error, Result, Subject};
 use crate::inspect::hex;
 use crate::limits::Limits;
 use crate::size::to_usize;
-use crate::source::{LocalStorage, Reader};
+use crate::source::{FileView, Reader};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -40,10 +40,11 @@ impl VhdSet {
     /// [`ErrorKind::NotVirtualDisk`](crate::ErrorKind::NotVirtualDisk) if the file is not a VHD
     /// Set; other errors if it is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let (storage, limits) = (LocalStorage::new(), Limits::default());
-        let file = Reader::open(&storage, path.as_ref(), Subject::VhdSet, &limits)?;
+        let limits = Limits::default();
+        let file = Reader::open_local(path.as_ref(), Subject::VhdSet)?;
         let length = file.length().min(FileIdentifier::BYTES as u64);
-        let start = file.read_vec(&limits, 0, to_usize(length), "the file identifier")?;
+        let view = file.within(&limits);
+        let start = view.read_vec(0, to_usize(length), "the file identifier")?;
         Self::read(file, &start, &limits)
     }
 
@@ -56,12 +57,13 @@ impl VhdSet {
     pub(crate) fn read(file: Reader, start: &[u8], limits: &Limits) -> Result<Self> {
         verify_signature(&file, start)?;
         let identifier = FileIdentifier::from_bytes(start).map_err(|error| file.name(error))?;
-        let header = current_header(&file, limits)?;
+        let view = file.within(limits);
+        let header = current_header(view)?;
         if header.version != 1 {
             return Err(file.name(SetError::HeaderVersion(header.version)));
         }
-        let (active_name, name_end) = active_name(&file, &header, limits)?;
-        let unknown_records = unknown_records(&file, &header, name_end, limits)?;
+        let (active_name, name_end) = active_name(view, &header)?;
+        let unknown_records = unknown_records(view, &header, name_end)?;
         Ok(VhdSet {
             creator: identifier.creator_text(),
             sequence_number: header.sequence_number,
@@ -147,9 +149,9 @@ impl VhdSet {
 
     /// Fails with "in use" if the set was changed since it was opened.
     pub(crate) fn verify_unchanged(&self, limits: &Limits) -> Result<()> {
-        let file = &self.file;
+        let file = self.file.within(limits);
         let is_unchanged = file.has_same_version()?
-            && current_header(file, limits)?.sequence_number == self.sequence_number
+            && current_header(file)?.sequence_number == self.sequence_number
             && file.length_now()? == file.length();
         if is_unchanged { Ok(()) } else { Err(self.error(SetError::Changed)) }
     }
@@ -165,10 +167,10 @@ pub(super) fn verify_signature(file: &Reader, start: &[u8]) -> Result<()> {
     Err(file.name(SetError::Signature(found)))
 }
 
-fn current_header(file: &Reader, limits: &Limits) -> Result<HeaderCopy> {
+fn current_header(file: FileView<'_>) -> Result<HeaderCopy> {
     let mut current: Option<HeaderCopy> = None;
     for offset in HEADER_OFFSETS {
-        let bytes = file.read_vec(limits, offset, HEADER_BYTES, "a header of the set")?;
+        let bytes = file.read_vec(offset, HEADER_BYTES, "a header of the set")?;
         let header = HeaderCopy::from_bytes(&bytes).map_err(|error| file.name(error))?;
         if header.signature != *HEADER_SIGNATURE || !checksum_holds(&bytes) {
             continue;
@@ -185,13 +187,13 @@ fn current_header(file: &Reader, limits: &Limits) -> Result<HeaderCopy> {
 }
 
 /// Returns the active file's name, and the offset of its end in the file.
-fn active_name(file: &Reader, header: &HeaderCopy, limits: &Limits) -> Result<(String, u64)> {
+fn active_name(file: FileView<'_>, header: &HeaderCopy) -> Result<(String, u64)> {
     let offset = u64::from(header.active_name_offset);
     let length = to_usize(header.active_name_length.into());
     if length == 0 || !length.is_multiple_of(2) || length > MAX_NAME_BYTES {
         return Err(file.name(SetError::NameLength(length)));
     }
-    let bytes = file.read_vec(limits, offset, length, "the active file's name")?;
+    let bytes = file.read_vec(offset, length, "the active file's name")?;
     let units = bytes.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit));
     let name: Result<String, _> = char::decode_utf16(units).collect();
     let name = name.map_err(|error| file.name(SetError::NameEncoding(error)))?;
@@ -201,12 +203,7 @@ fn active_name(file: &Reader, header: &HeaderCopy, limits: &Limits) -> Result<(S
     Ok((name, offset + length as u64))
 }
 
-fn unknown_records(
-    file: &Reader,
-    header: &HeaderCopy,
-    name_end: u64,
-    limits: &Limits,
-) -> Result<Vec<String>> {
+fn unknown_records(file: FileView<'_>, header: &HeaderCopy, name_end: u64) -> Result<Vec<String>> {
     let mut found = Vec::new();
     if header.records.iter().any(|&byte| byte != 0) {
         found.push(format!("the header has unknown data after {RECORDS_AT:#x}"));
@@ -217,7 +214,7 @@ fn unknown_records(
         return Ok(found);
     }
     let what = "the bytes after the active file's name";
-    let rest = file.read_vec(limits, name_end, to_usize(length), what)?;
+    let rest = file.read_vec(name_end, to_usize(length), what)?;
     if let Some(at) = rest.iter().position(|&byte| byte != 0) {
         found.push(format!("the file has unknown data at {:#x}", name_end + at as u64));
     }

@@ -7,7 +7,7 @@ use crate::error::{Result, Subject};
 use crate::inspect::Inspection;
 use crate::limits::Limits;
 use crate::size::to_usize;
-use crate::source::{LocalStorage, Reader};
+use crate::source::Reader;
 use crate::wire::{FieldRecord, Fields};
 use std::path::Path;
 
@@ -21,10 +21,10 @@ const MAX_SHOWN: u64 = 1 << 20;
 /// [`ErrorKind::NotVirtualDisk`](crate::ErrorKind::NotVirtualDisk) for a file that does not begin
 /// like a VHD Set, or if reading fails. Anything else that contradicts the layout is a note.
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
-    let (storage, limits) = (LocalStorage::new(), Limits::default());
-    let file = Reader::open(&storage, path.as_ref(), Subject::VhdSet, &limits)?;
+    let (file, limits) = (Reader::open_local(path.as_ref(), Subject::VhdSet)?, Limits::default());
+    let file = file.within(&limits);
     let mut found = Inspection { file_length: file.length(), ..Inspection::default() };
-    let start = found.read(&file, 0, FileIdentifier::BYTES, "the file's first bytes")?;
+    let start = found.read(file, 0, FileIdentifier::BYTES, "the file's first bytes")?;
     verify_signature(&file, &start)?;
     let mut fields = Fields::recording("the file identifier", &start, 0);
     if let Ok(identifier) = FileIdentifier::parse(&mut fields) {
@@ -38,7 +38,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     }
     let mut name = None;
     for (copy, offset) in HEADER_OFFSETS.into_iter().enumerate() {
-        let bytes = found.read(&file, offset, HEADER_BYTES, "a header")?;
+        let bytes = found.read(file, offset, HEADER_BYTES, "a header")?;
         if bytes.len() == HEADER_BYTES {
             name = header(&mut found, copy, offset, &bytes)?.max(name);
         }
@@ -53,7 +53,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
         let name = name.map(|(_, start, end)| (start, end));
         let (start, stop) =
             name.filter(|&(start, stop)| start >= data && stop <= end).unwrap_or((end, end));
-        let bytes = file.read_vec(&limits, data, to_usize(end - data), "the data")?;
+        let bytes = file.read_vec(data, to_usize(end - data), "the data")?;
         let (before, rest) = bytes.split_at(to_usize(start - data));
         let (text, after) = rest.split_at(to_usize(stop - start));
         found.add_unknown(data, before);

@@ -7,7 +7,6 @@ use crate::chain::{Chain, FileResolver};
 use crate::error::{Error, Result, Subject};
 use crate::limits::Limits;
 use crate::query::Reference;
-use crate::source::Reader;
 use crate::warning::Warning;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -82,8 +81,8 @@ fn beside(resolver: &FileResolver, set: &VhdSet, limits: &Limits) -> Result<Opti
     let Some(path) = resolver.existing(&set.catalog_path()).into_iter().next() else {
         return Ok(None);
     };
-    let file = Reader::open(&*resolver.storage, &path, Subject::Catalog, limits)?;
-    let (listed, modified) = (SnapshotCatalog::read(&file, limits)?, file.modified());
+    let file = resolver.open(&path, Subject::Catalog, limits)?;
+    let (listed, modified) = (SnapshotCatalog::read(file.within(limits))?, file.modified());
     Ok(Some(Catalog { file: Some(path), listed, modified }))
 }
 

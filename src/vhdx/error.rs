@@ -285,8 +285,7 @@ mod tests {
         let source = Arc::new(SliceSource(b"conectix".repeat(64)));
         let file = Reader::new(Path::new("a.vhdx"), Subject::Parent, source).unwrap();
         let limits = Limits::default();
-        let start = Vhdx::read_start(&file, &limits).unwrap();
-        let error = Vhdx::read(file, start, &limits).err().unwrap();
+        let error = Vhdx::open(file, &limits).err().unwrap();
         assert_eq!((error.kind(), error.subject()), (ErrorKind::UnknownFormat, Subject::Parent));
         let source = error.source().unwrap();
         assert_eq!(source.to_string(), error.message());

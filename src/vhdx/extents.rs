@@ -63,7 +63,7 @@ impl Extents {
         // The window may continue after the chunk, up to the last requested entry.
         let requested = self.vhdx.entry_offset(shape.payload_entry(until - 1) + 1);
         let end = requested.max(ahead.min(file.length()));
-        let bytes = self.bat.bytes(file, &self.limits, at, BAT_ENTRY, end)?;
+        let bytes = self.bat.bytes(file.within(&self.limits), at, BAT_ENTRY, end)?;
         let (entries, _) = bytes.as_chunks();
         let count = until.min((chunk + 1) * shape.chunk_ratio) - first;
         Ok(&entries[..entries.len().min(to_usize(count))])
@@ -150,7 +150,8 @@ impl Extents {
         let in_chunk = |end: u64| end.div_ceil(sector_size) - chunk * SECTORS_PER_CHUNK;
         let ahead = in_chunk(limit).div_ceil(8).max(first / 8 + MIN_READ).min(BITMAP_BLOCK);
         let (from, end) = (place + first / 8, place + ahead);
-        let bytes = self.bitmap.bytes(&self.vhdx.file, &self.limits, from, 1, end)?;
+        let file = self.vhdx.file.within(&self.limits);
+        let bytes = self.bitmap.bytes(file, from, 1, end)?;
         let until = in_chunk(block_end).min(first / 8 * 8 + bytes.len() as u64 * 8);
         Ok((first, until, bytes))
     }
@@ -164,7 +165,7 @@ impl Extents {
         let mut bytes = [0; size_of::<u64>()];
         match self.bat.get(at, BAT_ENTRY) {
             Some(entry) => bytes.copy_from_slice(entry),
-            None => vhdx.file.read(&self.limits, &mut bytes, at, "the BAT")?,
+            None => vhdx.file.within(&self.limits).read(&mut bytes, at, "the BAT")?,
         }
         let place = vhdx.bitmap(BatEntry::from_le_bytes(bytes), chunk)?;
         self.chunk = Some((chunk, place));

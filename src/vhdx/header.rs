@@ -3,9 +3,8 @@
 use super::error::{OtherFormat, VhdxError, ensure};
 use super::layout::*;
 use crate::error::Result;
-use crate::limits::Limits;
 use crate::size::to_usize;
-use crate::source::Reader;
+use crate::source::FileView;
 use crate::wire::{Fields, checksum};
 use byteorder::{ByteOrder, LittleEndian};
 use std::cmp::Reverse;
@@ -53,12 +52,12 @@ impl StoredTwice {
 }
 
 /// Verifies that the file is a VHDX file and returns its creator text (diagnostic only).
-pub(super) fn read_identifier(file: &Reader, start: &[u8], limits: &Limits) -> Result<String> {
+pub(super) fn read_identifier(file: FileView<'_>, start: &[u8]) -> Result<String> {
     if !start.starts_with(FILE_SIGNATURE) {
         let format = match start {
             _ if start.starts_with(b"vhdsetv1") => OtherFormat::VhdSet,
             _ if start.starts_with(b"conectix") => OtherFormat::Vhd,
-            _ if ends_with_vhd_footer(file, limits) => OtherFormat::FixedVhd,
+            _ if ends_with_vhd_footer(file) => OtherFormat::FixedVhd,
             _ => OtherFormat::Unknown,
         };
         let found = String::from_utf8_lossy(&start[..start.len().min(8)]);
@@ -72,16 +71,16 @@ pub(super) fn read_identifier(file: &Reader, start: &[u8], limits: &Limits) -> R
     Ok(String::from_utf16_lossy(text))
 }
 
-fn ends_with_vhd_footer(file: &Reader, limits: &Limits) -> bool {
+fn ends_with_vhd_footer(file: FileView<'_>) -> bool {
     let Some(at) = file.length().checked_sub(512) else { return false };
-    file.read_vec(limits, at, 8, "the last sector").is_ok_and(|bytes| bytes == b"conectix")
+    file.read_vec(at, 8, "the last sector").is_ok_and(|bytes| bytes == b"conectix")
 }
 
 /// Reads the current header.
-pub(super) fn read_pair(file: &Reader, limits: &Limits) -> Result<Header> {
+pub(super) fn read_pair(file: FileView<'_>) -> Result<Header> {
     let [first, second] = HEADERS.offsets;
     let length = to_usize(second - first) + HEADERS.length;
-    let bytes = file.read_vec(limits, first, length, "the headers")?;
+    let bytes = file.read_vec(first, length, "the headers")?;
     parse_pair(&bytes, first).map(|(header, _)| header)
 }
 

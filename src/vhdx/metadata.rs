@@ -4,9 +4,8 @@ use super::error::{VhdxError, ensure};
 use super::layout::*;
 use super::locator::ParentLocator;
 use crate::error::Result;
-use crate::limits::Limits;
 use crate::size::to_usize;
-use crate::source::Reader;
+use crate::source::FileView;
 use crate::wire::Fields;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -44,12 +43,12 @@ const KNOWN: [Uuid; 9] = [
 ];
 
 impl Metadata {
-    pub(super) fn read(file: &Reader, region: &Region, limits: &Limits) -> Result<Self> {
+    pub(super) fn read(file: FileView<'_>, region: &Region) -> Result<Self> {
         // Reads the table and, in the same read, the items that lie after it.
         let length = to_usize(region.length.min(METADATA_READ));
-        let start = file.read_vec(limits, region.offset, length, "the metadata region")?;
+        let start = file.read_vec(region.offset, length, "the metadata region")?;
         let by_id = system_items(&start[..METADATA_TABLE_BYTES], region)?;
-        let items = Items { file, limits, start: &start, region, by_id };
+        let items = Items { file, start: &start, region, by_id };
         ensure(!items.by_id.contains_key(&INCOMPLETE_FILE), VhdxError::Incomplete)?;
         let parameters = items.bytes(FILE_PARAMETERS, 8, "file parameters")?;
         let parameters = FileParameters::parse(&mut Fields::new("file parameters", &parameters))?;
@@ -88,8 +87,7 @@ impl Metadata {
 }
 
 struct Items<'a> {
-    file: &'a Reader,
-    limits: &'a Limits,
+    file: FileView<'a>,
     /// The start of the region.
     start: &'a [u8],
     region: &'a Region,
@@ -108,7 +106,7 @@ impl Items<'_> {
             return Ok(bytes.to_vec());
         }
         let offset = self.region.offset + u64::from(item.offset);
-        self.file.read_vec(self.limits, offset, length, "a metadata item")
+        self.file.read_vec(offset, length, "a metadata item")
     }
 
     fn sector_size(&self, id: Uuid, which: &'static str) -> Result<u32> {

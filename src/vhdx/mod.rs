@@ -27,9 +27,9 @@ pub use layout::{Header, Region};
 pub use locator::ParentLocator;
 pub use metadata::Metadata;
 
-use crate::error::{ErrorKind, Result, Subject};
+use crate::error::{ErrorKind, Result};
 use crate::limits::Limits;
-use crate::source::{Reader, Source, Storage, Window};
+use crate::source::{FileView, Reader, Source, Window};
 use bat::{BAT_ENTRY, BatEntry};
 use error::{EntryDefect, VhdxError, ensure};
 use region::Regions;
@@ -51,41 +51,35 @@ pub(crate) struct Vhdx {
 }
 
 impl Vhdx {
-    /// Opens a file of the storage.
-    pub(crate) fn open(
-        storage: &dyn Storage,
-        path: &Path,
-        subject: Subject,
-        limits: &Limits,
-    ) -> Result<Self> {
-        let file = Reader::open(storage, path, subject, limits)?;
-        let start = Self::read_start(&file, limits)?;
+    /// Reads an open file.
+    pub(crate) fn open(file: Reader, limits: &Limits) -> Result<Self> {
+        let start = Self::read_start(file.within(limits))?;
         Self::read(file, start, limits)
     }
 
     /// Reads the header section up to the end of the region tables, or up to the end of the file.
-    pub(crate) fn read_start(file: &Reader, limits: &Limits) -> Result<Vec<u8>> {
+    pub(crate) fn read_start(file: FileView<'_>) -> Result<Vec<u8>> {
         let length = file.length().min(layout::HEADER_TABLES_END);
-        file.read_vec(limits, 0, length as usize, "the header section")
+        file.read_vec(0, length as usize, "the header section")
     }
 
     /// Reads a file whose start has already been read.
     pub(crate) fn read(mut file: Reader, mut start: Vec<u8>, limits: &Limits) -> Result<Self> {
         let name = |error| file.name(error);
-        let creator = header::read_identifier(&file, &start, limits).map_err(name)?;
+        let creator = header::read_identifier(file.within(limits), &start).map_err(name)?;
         let (header, header_copies) = header::parse_pair(&start, 0).map_err(name)?;
         let (mut replayed, mut log_findings) = (None, FileCheck::default());
         if !header.log_guid.is_nil() {
-            let replay = log::replay(&file, &header, limits).map_err(name)?;
+            let replay = log::replay(file.within(limits), &header).map_err(name)?;
             file.set_overlay(replay.overlay, replay.reservation, replay.length);
             replayed = Some(replay.entries);
             log_findings = replay.findings;
             // The log may replace the region tables, too.
-            start = Self::read_start(&file, limits)?;
+            start = Self::read_start(file.within(limits))?;
         }
         let name = |error| file.name(error);
         let regions = Regions::parse(&start, &header).map_err(name)?;
-        let metadata = Metadata::read(&file, &regions.metadata, limits).map_err(name)?;
+        let metadata = Metadata::read(file.within(limits), &regions.metadata).map_err(name)?;
         let shape = BatShape::of(&metadata);
         let (needed, found) = (shape.entries, regions.bat.length / BAT_ENTRY);
         let Metadata { virtual_size: size, block_size, .. } = metadata;
@@ -167,7 +161,7 @@ impl Vhdx {
         buffer: &mut [u8],
         offset: u64,
     ) -> Result<()> {
-        self.file.read(limits, buffer, offset, "a payload block")
+        self.file.within(limits).read(buffer, offset, "a payload block")
     }
 
     /// Returns the file's bytes as they are stored.
@@ -195,12 +189,13 @@ impl Vhdx {
         self.verify_version()?;
         // Some sources have no version, but a program that opens the file for writing changes its
         // header.
-        let header = header::read_pair(&self.file, limits).map_err(|error| match error.kind() {
-            ErrorKind::Corrupt | ErrorKind::Truncated | ErrorKind::UnsupportedVersion => {
-                self.changed()
-            }
-            _ => self.file.name(error),
-        })?;
+        let header =
+            header::read_pair(self.file.within(limits)).map_err(|error| match error.kind() {
+                ErrorKind::Corrupt | ErrorKind::Truncated | ErrorKind::UnsupportedVersion => {
+                    self.changed()
+                }
+                _ => self.file.name(error),
+            })?;
         let state = |header: &Header| (header.sequence_number, header.file_write_guid);
         let same_length = self.file.length_now()? == self.file.stored_length();
         if same_length && state(&header) == state(&self.header) {

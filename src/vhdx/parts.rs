@@ -55,12 +55,12 @@ impl Vhdx {
         limits: &Limits,
         mut visit: impl FnMut(Block) -> Result<()>,
     ) -> Result<()> {
-        let mut window = self.bat_window();
+        let (file, mut window) = (self.file.within(limits), self.bat_window());
         let end = self.entry_offset(self.shape.entries);
         let mut needs_bitmap = false;
         for i in 0..self.shape.entries {
             let at = self.entry_offset(i);
-            let bytes = window.bytes(&self.file, limits, at, BAT_ENTRY, end)?;
+            let bytes = window.bytes(file, at, BAT_ENTRY, end)?;
             let Some(entry) = bytes.first_chunk().copied().map(BatEntry::from_le_bytes) else {
                 break;
             };

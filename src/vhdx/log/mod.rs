@@ -9,8 +9,8 @@ use super::check::FileCheck;
 use super::error::{BrokenRule, Finding, VhdxError, ensure};
 use super::layout::{Header, LogEntry, MIB};
 use crate::error::Result;
-use crate::limits::{Limits, MemoryReservation};
-use crate::source::{Overlay, Reader};
+use crate::limits::MemoryReservation;
+use crate::source::{FileView, Overlay};
 use ring::{Ring, WholeEntry};
 use sequence::{Active, Standing, active_sequence};
 
@@ -28,8 +28,8 @@ pub(super) struct Replay {
 }
 
 /// Replays a log that is in use according to the header.
-pub(super) fn replay(file: &Reader, header: &Header, limits: &Limits) -> Result<Replay> {
-    let mut ring = Ring::new(file, header, limits);
+pub(super) fn replay(file: FileView<'_>, header: &Header) -> Result<Replay> {
+    let mut ring = Ring::new(file, header);
     let whole = ring.scan(header.log_guid)?;
     let valid = whole.iter().filter(|whole| whole.broken.is_none());
     let valid: Vec<&LogEntry> = valid.map(|whole| &whole.entry).collect();
@@ -50,7 +50,7 @@ pub(super) fn replay(file: &Reader, header: &Header, limits: &Limits) -> Result<
         let rounded = head.last_file_offset.checked_next_multiple_of(MIB);
         length = rounded.unwrap_or(head.last_file_offset);
     }
-    let (overlay, reservation) = (Overlay::default(), limits.memory.reservation());
+    let (overlay, reservation) = (Overlay::default(), file.limits.memory.reservation());
     let mut replay = Replay { overlay, reservation, length, entries: entries.len(), findings };
     entries.iter().try_for_each(|entry| ring.apply(entry, &mut replay))?;
     Ok(replay)

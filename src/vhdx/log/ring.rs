@@ -4,9 +4,8 @@ use super::super::error::{BrokenRule, VhdxError, ensure};
 use super::super::layout::*;
 use super::Replay;
 use crate::error::Result;
-use crate::limits::Limits;
 use crate::size::to_usize;
-use crate::source::{Overlay, OverlayEntry, Reader, Window};
+use crate::source::{FileView, Overlay, OverlayEntry, Window};
 use crate::wire::{Fields, checksum};
 use uuid::Uuid;
 
@@ -29,8 +28,7 @@ pub(super) struct WholeEntry {
 
 /// The log's place in the file.
 pub(super) struct Ring<'a> {
-    file: &'a Reader,
-    limits: &'a Limits,
+    file: FileView<'a>,
     pub offset: u64,
     pub length: u64,
     window: Window,
@@ -39,16 +37,16 @@ pub(super) struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
-    pub(super) fn new(file: &'a Reader, header: &Header, limits: &'a Limits) -> Self {
+    pub(super) fn new(file: FileView<'a>, header: &Header) -> Self {
         let (offset, length) = (header.log_offset, header.log_length);
         let window = Window::new("the log", offset, offset + length).with_size(WINDOW);
-        Ring { file, limits, offset, length, window, covered: 0 }
+        Ring { file, offset, length, window, covered: 0 }
     }
 
     /// Returns the sector at `at` bytes from the ring's start; `at` may be past the ring's end.
     fn sector(&mut self, at: u64) -> Result<&[u8]> {
         let (at, end) = (self.offset + at % self.length, self.offset + self.length);
-        let bytes = self.window.bytes(self.file, self.limits, at, LOG_SECTOR, end)?;
+        let bytes = self.window.bytes(self.file, at, LOG_SECTOR, end)?;
         Ok(&bytes[..LOG_SECTOR_BYTES])
     }
 
@@ -63,7 +61,7 @@ impl<'a> Ring<'a> {
                 let broken = self.broken_rule(&entry)?;
                 found.push(WholeEntry { entry, broken });
                 let bytes = found.len() as u64 * ENTRY_BYTES;
-                self.limits.memory.check(bytes, "the log's list of entries")?;
+                self.file.limits.memory.check(bytes, "the log's list of entries")?;
             }
         }
         Ok(found)
