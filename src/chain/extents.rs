@@ -60,7 +60,7 @@ pub(crate) struct ExtentIter {
 
 impl ExtentIter {
     pub(crate) fn new(chain: &Chain, region: Range<u64>, limits: &Limits) -> Self {
-        let files = chain.files().iter().map(|file| file.vhdx.clone()).collect();
+        let files = chain.files.iter().map(|file| file.vhdx.clone()).collect();
         ExtentIter { stack: chain.stack(limits), files, region, open: None }
     }
 
@@ -98,7 +98,8 @@ impl ExtentIter {
             LayerState::Zero | LayerState::Undefined => ExtentKind::Zero,
             LayerState::Data => {
                 let offset = found.extent.file_offset;
-                let (run, stored) = self.files[file].stored_run(offset, offset + (end - start));
+                let (run, stored) =
+                    self.files[file].file.stored_run(offset, offset + (end - start));
                 end = start + (run - offset);
                 host_offset = stored.then_some(offset);
                 ExtentKind::Data

@@ -57,12 +57,12 @@ impl_debug!(DiskFile, |file| path: file.path(), identity: file.identity, trackin
 
 impl DiskFile {
     pub(super) fn new(vhdx: Vhdx, name: PathBuf, tracking: Tracking) -> Self {
-        let header = vhdx.header();
+        let header = &vhdx.header;
         let identity = FileIdentity {
             data_write_guid: header.data_write_guid,
             file_write_guid: header.file_write_guid,
             sequence_number: header.sequence_number,
-            length: vhdx.file_length(),
+            length: vhdx.file.stored_length(),
         };
         DiskFile { vhdx: Arc::new(vhdx), name, identity, tracking }
     }
@@ -70,7 +70,7 @@ impl DiskFile {
     /// Returns the path that the file was opened with.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.vhdx.path()
+        self.vhdx.file.path()
     }
 
     /// Returns the values that identify the file's state.
@@ -104,42 +104,42 @@ impl DiskFile {
     /// Returns the file's bytes as they are stored, without the updates of its log.
     #[must_use]
     pub fn source(&self) -> &Arc<dyn Source> {
-        self.vhdx.source()
+        self.vhdx.file.source()
     }
 
     /// Returns the current header.
     #[must_use]
     pub fn header(&self) -> &Header {
-        self.vhdx.header()
+        &self.vhdx.header
     }
 
     /// Returns the virtual disk's metadata as this file has it.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
-        self.vhdx.metadata()
+        &self.vhdx.metadata
     }
 
     /// Returns the name of the program that wrote the file; diagnostic only.
     #[must_use]
     pub fn creator(&self) -> &str {
-        self.vhdx.creator()
+        &self.vhdx.creator
     }
 
     /// Returns the state of both header copies.
     #[must_use]
     pub fn header_copies(&self) -> [CopyState; 2] {
-        self.vhdx.header_copies()
+        self.vhdx.header_copies
     }
 
     /// Returns the places of the log (with a nil id) and of the regions, in order of their offsets.
     #[must_use]
     pub fn regions(&self) -> &[Region] {
-        self.vhdx.regions()
+        &self.vhdx.regions.all
     }
 
     /// Returns the number of log entries that were replayed in memory; None if the log was empty.
     #[must_use]
     pub fn replayed_log_entries(&self) -> Option<usize> {
-        self.vhdx.replayed_log_entries()
+        self.vhdx.replayed
     }
 }

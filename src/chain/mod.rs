@@ -30,9 +30,10 @@ pub const MAX_CHAIN_FILES: usize = 256;
 /// A disk's file and its parents, leaf first, with the tracking tables beside them. Opened once, as
 /// far as the parents are available.
 pub(crate) struct Chain {
-    files: Vec<DiskFile>,
+    /// The open files, leaf first.
+    pub files: Vec<DiskFile>,
     /// The reason why the next parent is not open.
-    missing_parent: Option<Error>,
+    pub missing_parent: Option<Error>,
     pub warnings: Vec<Warning>,
 }
 
@@ -40,15 +41,6 @@ impl Chain {
     /// Fails if a parent is not open.
     pub(crate) fn verify_complete(&self) -> Result<()> {
         self.missing_parent.clone().map_or(Ok(()), Err)
-    }
-
-    pub(crate) fn missing_parent(&self) -> Option<&Error> {
-        self.missing_parent.as_ref()
-    }
-
-    /// Returns the open files, leaf first.
-    pub(crate) fn files(&self) -> &[DiskFile] {
-        &self.files
     }
 
     /// Returns the requested file.

@@ -22,13 +22,13 @@ impl Chain {
     /// Only the limits of the opening, and a file that was replaced in the meantime. If a parent or
     /// a table cannot be used, the reason is kept.
     pub(crate) fn open(resolver: &FileResolver, leaf: Vhdx, limits: &Limits) -> Result<Self> {
-        let name = resolver
-            .canonical(leaf.path())
-            .map_err(|e| Error::io("cannot be opened", e).in_file(Subject::Disk, leaf.path()))?;
+        let name = resolver.canonical(leaf.file.path()).map_err(|e| {
+            Error::io("cannot be opened", e).in_file(Subject::Disk, leaf.file.path())
+        })?;
         let opening = Opening { resolver, limits };
         let mut chain = Chain { files: Vec::new(), missing_parent: None, warnings: Vec::new() };
         opening.push(&mut chain, leaf, name)?;
-        while chain.missing_parent.is_none() && chain.last().metadata().has_parent() {
+        while chain.missing_parent.is_none() && chain.last().metadata.has_parent() {
             match opening.parent(&chain) {
                 Ok((parent, name)) => opening.push(&mut chain, parent, name)?,
                 Err(error) if error.concerns_request() => return Err(error),
@@ -49,14 +49,14 @@ impl Opening<'_> {
     /// Adds a file with the table beside it.
     fn push(self, chain: &mut Chain, vhdx: Vhdx, name: PathBuf) -> Result<()> {
         if let Some(child) = chain.files.last() {
-            let (ours, theirs) = (child.vhdx.metadata().disk_id, vhdx.metadata().disk_id);
+            let (ours, theirs) = (child.vhdx.metadata.disk_id, vhdx.metadata.disk_id);
             if ours != theirs {
                 let message = format!(
                     "the virtual disk id is {theirs}, but that of the child {} is {ours}; the DataWriteGuid is the \
                      one that the child names, so the file was accepted as its parent",
                     child.path().display()
                 );
-                chain.warnings.push(Warning::new(vhdx.path(), message));
+                chain.warnings.push(Warning::new(vhdx.file.path(), message));
             }
         }
         let tracking = table::open(self, &vhdx, &name)?;
@@ -73,11 +73,11 @@ impl Opening<'_> {
             let message = format!(
                 "the chain goes on after {MAX_CHAIN_FILES} files, the maximum; merge some of them first"
             );
-            return Err(child.error(ErrorKind::ChainTooDeep, message));
+            return Err(child.file.error(ErrorKind::ChainTooDeep, message));
         }
-        let locator = child.metadata().parent_locator.as_ref();
+        let locator = child.metadata.parent_locator.as_ref();
         let paths: Vec<&str> = locator.iter().flat_map(|locator| locator.paths()).collect();
-        let (candidates, denied) = self.resolver.search(child.path(), &paths);
+        let (candidates, denied) = self.resolver.search(child.file.path(), &paths);
         let mut problem = denied.map(Error::in_parent);
         for candidate in candidates {
             match self.candidate(chain, &candidate) {
@@ -98,7 +98,7 @@ impl Opening<'_> {
                 paths.join(", "),
                 self.resolver.search_paths.len()
             );
-            child.error(ErrorKind::ParentNotFound, message)
+            child.file.error(ErrorKind::ParentNotFound, message)
         }))
     }
 
@@ -112,8 +112,8 @@ impl Opening<'_> {
         let parent = file.and_then(|file| Vhdx::open(file, self.limits));
         let parent = parent.map_err(Error::in_parent)?;
         // Only the parent's DataWriteGuid counts: disk ids may differ within a chain.
-        let (child, found) = (chain.last(), parent.header().data_write_guid);
-        let locator = child.metadata().parent_locator.as_ref();
+        let (child, found) = (chain.last(), parent.header.data_write_guid);
+        let locator = child.metadata.parent_locator.as_ref();
         if let Some(locator) = locator.filter(|locator| !locator.accepts(found)) {
             let message = format!(
                 "expected a parent with DataWriteGuid {}, found {found} in {}: the parent was written to after \
@@ -121,7 +121,7 @@ impl Opening<'_> {
                 locator.parent_linkage,
                 path.display()
             );
-            return Err(child.error(ErrorKind::ParentMismatch, message));
+            return Err(child.file.error(ErrorKind::ParentMismatch, message));
         }
         // A parent is frozen when its child is created, so its log is empty. Hyper-V opens it for
         // writing again when it merges a child into it.
@@ -129,7 +129,7 @@ impl Opening<'_> {
             let message = "this parent's log is in use, but a parent is frozen when its child is made: a merge may be \
                            running, or may have been interrupted. Try again once Hyper-V has finished, or accept \
                            unclean files (allow_unclean, --allow-unclean)";
-            return Err(parent.error(ErrorKind::ParentNotFrozen, message.into()));
+            return Err(parent.file.error(ErrorKind::ParentNotFrozen, message));
         }
         Ok(parent)
     }

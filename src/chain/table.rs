@@ -21,7 +21,7 @@ const MAX_LAG: Duration = Duration::from_secs(2);
 pub(super) fn open(opening: Opening<'_>, disk: &Vhdx, name: &Path) -> Result<Tracking> {
     let Opening { resolver, limits } = opening;
     let read = || -> Result<Tracking> {
-        let Some(path) = find(resolver, disk.path(), name)? else { return Ok(Tracking::Off) };
+        let Some(path) = find(resolver, disk.file.path(), name)? else { return Ok(Tracking::Off) };
         let file = resolver.open(&path, Subject::TrackingTable, limits)?;
         let table = TrackingTable::read(file, disk.virtual_size(), limits)?;
         Ok(Tracking::Usable { newest: table.header().current, table: Arc::new(table) })
@@ -37,7 +37,7 @@ pub(super) fn warning(tracking: &Tracking, disk: &Vhdx) -> Option<Warning> {
     match tracking {
         Tracking::Off => None,
         Tracking::Unusable(error) => Some(Warning::new(
-            error.path().unwrap_or(disk.path()),
+            error.path().unwrap_or(disk.file.path()),
             format!("the tracking table cannot be used: {}", error.message()),
         )),
         Tracking::Usable { table, .. } => lag(table, disk),
@@ -47,7 +47,7 @@ pub(super) fn warning(tracking: &Tracking, disk: &Vhdx) -> Option<Warning> {
 /// Returns a warning if the disk was modified noticeably later than its table. Windows writes both,
 /// so a program that does not support tables may have written to the disk since.
 fn lag(table: &TrackingTable, disk: &Vhdx) -> Option<Warning> {
-    let distance = disk.modified()?.duration_since(table.modified()?).ok()?;
+    let distance = disk.file.modified()?.duration_since(table.modified()?).ok()?;
     if distance <= MAX_LAG {
         return None;
     }
@@ -55,7 +55,7 @@ fn lag(table: &TrackingTable, disk: &Vhdx) -> Option<Warning> {
         "the disk was modified {} s after its tracking table, which may not list what was written last",
         distance.as_secs()
     );
-    Some(Warning::new(disk.path(), message))
+    Some(Warning::new(disk.file.path(), message))
 }
 
 /// Returns the `.rct` file of a disk: the extension is added to the whole name. It lies beside the

@@ -50,7 +50,7 @@ impl Disk {
             let found = file.vhdx.check(&limits)?;
             let place = match depth {
                 0 => String::new(),
-                _ => format!("{}: ", file.vhdx.path().display()),
+                _ => format!("{}: ", file.path().display()),
             };
             let findings = found.findings.into_iter();
             report.findings.extend(findings.map(|finding| format!("{place}{finding}")));

@@ -85,7 +85,7 @@ impl Disk {
     /// Returns the identity of the disk: its id, size and sector size.
     #[must_use]
     pub fn identity(&self) -> DiskIdentity {
-        let metadata = self.chain().leaf().metadata();
+        let metadata = &self.chain().leaf().metadata;
         DiskIdentity {
             virtual_disk_id: metadata.disk_id,
             virtual_size: metadata.virtual_size,
@@ -96,13 +96,13 @@ impl Disk {
     /// Returns the files of the chain, leaf first; up to the missing parent, if one is missing.
     #[must_use]
     pub fn files(&self) -> &[DiskFile] {
-        self.chain().files()
+        &self.chain().files
     }
 
     /// Returns the error that prevented a parent from being opened; None if the chain is complete.
     #[must_use]
     pub fn missing_parent(&self) -> Option<&Error> {
-        self.chain().missing_parent()
+        self.chain().missing_parent.as_ref()
     }
 
     /// Returns warnings about the files; answers are complete nevertheless.
@@ -168,10 +168,10 @@ impl Disk {
                 // If two files share a GUID, the deepest one is used, so all files must be open.
                 chain.verify_complete()?;
                 let has_guid = |file: &DiskFile| file.identity().data_write_guid == *guid;
-                let depth = chain.files().iter().rposition(has_guid).ok_or_else(|| {
+                let depth = chain.files.iter().rposition(has_guid).ok_or_else(|| {
                     let found = format!("{since}; `vhdx-rct info` lists those that they have");
                     let error = self.not_in_chain("the DataWriteGuid of a file", found);
-                    error.in_file(Subject::Disk, chain.leaf().path())
+                    error.in_file(Subject::Disk, chain.leaf().file.path())
                 })?;
                 Reference::File(depth)
             }
@@ -181,7 +181,7 @@ impl Disk {
                         "{id} is the id of a VHD Set snapshot, but this is a single disk; ask since an RCT id or a \
                          file of its chain"
                     );
-                    return Err(chain.leaf().error(ErrorKind::WrongIdKind, message));
+                    return Err(chain.leaf().file.error(ErrorKind::WrongIdKind, message));
                 };
                 if self.0.target == Some(*id) {
                     return Ok(Reference::Same);

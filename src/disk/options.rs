@@ -149,7 +149,7 @@ impl OpenOptions {
             if self.target.is_some() {
                 let message =
                     "a target snapshot was given, but this is a single disk and not a VHD Set";
-                return Err(chain.leaf().error(ErrorKind::InvalidParameter, message.into()));
+                return Err(chain.leaf().file.error(ErrorKind::InvalidParameter, message));
             }
             (None, chain)
         };

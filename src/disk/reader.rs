@@ -22,7 +22,7 @@ impl Disk {
             let message = format!(
                 "expected bytes inside the disk of {size} bytes, found {length} bytes at offset {offset}"
             );
-            return Err(chain.leaf().error(ErrorKind::InvalidParameter, message));
+            return Err(chain.leaf().file.error(ErrorKind::InvalidParameter, message));
         };
         chain.verify_complete()?;
         let limits = self.limits();
@@ -36,8 +36,9 @@ impl Disk {
             let (part, after) = rest.split_at_mut(to_usize(found.extent.end - at));
             match found.extent.state {
                 LayerState::Data => {
-                    let file = &chain.files()[found.depth].vhdx;
-                    file.read_payload(&limits, part, found.extent.file_offset)?;
+                    let file = &chain.files[found.depth].vhdx;
+                    let file = file.file.within(&limits);
+                    file.read(part, found.extent.file_offset, "a payload block")?;
                 }
                 LayerState::Absent | LayerState::Zero | LayerState::Undefined => part.fill(0),
             }

@@ -28,20 +28,20 @@ const UNCLEAN: &str =
 
 impl Tables {
     pub(crate) fn new(chain: Chain, allow_unclean: bool) -> Self {
-        let checked = chain.files().iter().map(|_| OnceLock::new()).collect();
+        let checked = chain.files.iter().map(|_| OnceLock::new()).collect();
         Tables { chain, allow_unclean, checked }
     }
 
     fn file(&self, depth: usize) -> &DiskFile {
-        &self.chain.files()[depth]
+        &self.chain.files[depth]
     }
 
     fn usable(&self, depth: usize) -> Option<&Arc<TrackingTable>> {
-        self.chain.files().get(depth)?.table()
+        self.chain.files.get(depth)?.table()
     }
 
     fn is_root(&self, depth: usize) -> bool {
-        !self.file(depth).vhdx.metadata().has_parent()
+        !self.file(depth).vhdx.metadata.has_parent()
     }
 
     /// Returns the newest id of the leaf's own table, if that table would answer a question about
@@ -62,7 +62,7 @@ impl Tables {
     pub(crate) fn known_ids(&self) -> Vec<KnownIds> {
         let mut known = Vec::new();
         let mut deeper: Vec<(Uuid, RangeInclusive<u32>)> = Vec::new();
-        for depth in (0..self.chain.files().len()).rev() {
+        for depth in (0..self.chain.files.len()).rev() {
             let Some(table) = self.usable(depth) else { continue };
             let answers = self.answers(depth, table);
             let own: Vec<_> = table.known().collect();
@@ -88,7 +88,7 @@ impl Tables {
     /// changed since. Their own tables are not needed.
     pub(super) fn since(&self, id: RctId, limits: &Limits) -> Result<Plan> {
         let resolving = |depth| Some((depth, self.usable(depth).filter(|t| t.resolves(id))?));
-        let found = (0..self.chain.files().len()).rev().find_map(resolving);
+        let found = (0..self.chain.files.len()).rev().find_map(resolving);
         let (last, table) = found.ok_or_else(|| self.unknown(id))?;
         let mut plan = Plan::held(&self.chain, 0..last, limits);
         if self.is_root(last) {
@@ -123,7 +123,7 @@ impl Tables {
             plan.layers.push(LayerEntry::new(blocks, file.virtual_size()));
             let message =
                 format!("{reason}; the answer lists everything that the file holds instead");
-            plan.warnings.push(Warning::new(file.path(), message));
+            plan.warnings.push(Warning::new(file.file.path(), message));
         } else {
             plan.push_units(table, file.virtual_size(), number, limits);
             if checked.is_none_or(|checked| checked.hides_without_data) {
@@ -157,7 +157,7 @@ impl Tables {
     /// Returns the table below a file; the history in the file's own table must continue that
     /// table's history.
     fn witness(&self, depth: usize, own: &TrackingTable) -> Result<&Arc<TrackingTable>> {
-        let (child, below) = (self.file(depth).path(), self.chain.files().get(depth + 1));
+        let (child, below) = (self.file(depth).path(), self.chain.files.get(depth + 1));
         let (problem, cause) = match below.map(DiskFile::tracking) {
             Some(Tracking::Usable { table, .. }) => {
                 if table.header().is_continued_by(own.header()) {
@@ -190,15 +190,15 @@ impl Tables {
             "{UNCLEAN}; let Hyper-V open and close it once, make a full backup, or accept the risk (allow_unclean, \
              --allow-unclean)"
         );
-        Err(file.error(ErrorKind::UntrustedTracking, message))
+        Err(file.file.error(ErrorKind::UntrustedTracking, message))
     }
 
     fn unknown(&self, id: RctId) -> Error {
-        let (leaf, files) = (self.chain.leaf(), self.chain.files());
+        let (leaf, files) = (self.chain.leaf(), &self.chain.files);
         if files.iter().all(|file| matches!(file.tracking(), Tracking::Off)) {
             let message = "no file of the chain has a tracking table (.rct) beside it, so change tracking is off or \
                            the tables were not copied with the disks; make a full backup";
-            return leaf.error(ErrorKind::TrackingDisabled, message.into());
+            return leaf.file.error(ErrorKind::TrackingDisabled, message);
         }
         for file in files {
             if let Tracking::Unusable(error) = file.tracking() {
@@ -217,7 +217,7 @@ impl Tables {
             "no file of the chain resolves the id {id}; the newest that it can answer for is {newest}{hint}. Make a \
              full backup"
         );
-        leaf.error(ErrorKind::UnknownId, message)
+        leaf.file.error(ErrorKind::UnknownId, message)
     }
 }
 

@@ -44,12 +44,12 @@ pub(crate) fn check_table(
     table: &Arc<TrackingTable>,
     limits: &Limits,
 ) -> Result<CheckedTable> {
-    let file = &chain.files()[depth].vhdx;
-    let (size, block_size) = (file.virtual_size(), u64::from(file.metadata().block_size));
+    let file = &chain.files[depth].vhdx;
+    let (size, block_size) = (file.virtual_size(), u64::from(file.metadata.block_size));
     let mut check = Check {
         blocks: Extents::new(file.clone(), Coalescing::ByState, limits),
         table: ChangedUnits::new(table.clone(), 0, limits),
-        sector_size: file.metadata().logical_sector_size.into(),
+        sector_size: file.metadata.logical_sector_size.into(),
         evidence: TableEvidence::default(),
     };
     let (mut block, blocks) = (0, size.div_ceil(block_size));

@@ -44,21 +44,21 @@ impl Plan {
     pub(crate) fn new(tables: &Tables, reference: &Reference, limits: &Limits) -> Result<Self> {
         let chain = &tables.chain;
         let invalid =
-            |message: &str| Err(chain.leaf().error(ErrorKind::InvalidParameter, message.into()));
+            |message: &str| Err(chain.leaf().file.error(ErrorKind::InvalidParameter, message));
         match *reference {
             Reference::Allocated => {
                 chain.verify_complete()?;
-                let held = Self::held(chain, 0..chain.files().len(), limits);
+                let held = Self::held(chain, 0..chain.files.len(), limits);
                 Ok(Plan { reported: StateSet::ALLOCATED, ..held })
             }
             Reference::File(0) => invalid(
                 "the baseline is the disk itself; name a file below it, or ask since parent",
             ),
             Reference::File(depth) => {
-                let below = chain.files()[depth].vhdx.virtual_size();
+                let below = chain.files[depth].vhdx.virtual_size();
                 Ok(Plan { below, ..Self::held(chain, 0..depth, limits) })
             }
-            Reference::Parent if chain.leaf().metadata().has_parent() => {
+            Reference::Parent if chain.leaf().metadata.has_parent() => {
                 Ok(Self::held(chain, 0..1, limits))
             }
             Reference::Parent => invalid(
@@ -78,7 +78,7 @@ impl Plan {
             layers: chain.layers(depths, Coalescing::ByState, limits),
             below: 0,
             reported: StateSet::HELD,
-            granularity: chain.leaf().metadata().logical_sector_size,
+            granularity: chain.leaf().metadata.logical_sector_size,
             tables: Vec::new(),
             warnings: Vec::new(),
         }

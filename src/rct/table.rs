@@ -8,7 +8,6 @@ use crate::error::{ErrorKind, Result, Subject};
 use crate::layer::{Layer, StateSet, UnitBitmap};
 use crate::limits::Limits;
 use crate::source::Reader;
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,12 +20,7 @@ pub struct TrackingTable {
     current: CurrentHeader,
 }
 
-impl fmt::Debug for TrackingTable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, header) = (self.path(), self.header());
-        f.debug_struct("TrackingTable").field("path", &path).field("header", header).finish()
-    }
-}
+impl_debug!(TrackingTable, |table| path: table.path(), header: table.header());
 
 impl TrackingTable {
     /// Opens a table of this machine without its disk, so that the table is not checked against the

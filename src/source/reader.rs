@@ -130,7 +130,7 @@ impl Reader {
     }
 
     /// Creates an error about this file.
-    pub(crate) fn error(&self, kind: ErrorKind, message: String) -> Error {
+    pub(crate) fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
         self.name(Error::new(kind, message))
     }
 

@@ -9,7 +9,6 @@ use crate::inspect::hex;
 use crate::limits::Limits;
 use crate::size::to_usize;
 use crate::source::{FileView, Reader};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -22,15 +21,7 @@ pub struct VhdSet {
     unknown_records: Vec<String>,
 }
 
-impl fmt::Debug for VhdSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, active) = (self.path(), &self.active_name);
-        f.debug_struct("VhdSet")
-            .field("path", &path)
-            .field("active_name", active)
-            .finish_non_exhaustive()
-    }
-}
+impl_debug!(VhdSet, |set| path: set.path(), active_name: set.active_name);
 
 impl VhdSet {
     /// Opens a `.vhds` file of this machine alone, without the files of the set. To query the set's

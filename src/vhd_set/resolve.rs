@@ -167,7 +167,7 @@ impl<'a> SnapshotResolver<'a> {
         // Its RCT id cannot be used without its file in the chain: the answer would lack what was
         // written to the branch that contains the file.
         let depth = chain.position(self.resolver, &file).ok_or_else(|| {
-            chain.missing_parent().cloned().unwrap_or_else(|| {
+            chain.missing_parent.clone().unwrap_or_else(|| {
                 unrelated(format!("its file, {}, is not in the target's chain", file.display()))
             })
         })?;

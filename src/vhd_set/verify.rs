@@ -75,7 +75,7 @@ impl SnapshotResolver<'_> {
     ) -> Result<Option<String>> {
         for i in 0.. {
             let (below, listed) = (depth + 1 + i, parents.get(i));
-            let exists = below < chain.files().len();
+            let exists = below < chain.files.len();
             if !exists {
                 chain.verify_complete()?;
             }
@@ -94,8 +94,8 @@ impl SnapshotResolver<'_> {
 
     /// Returns whether a path of the catalog refers to the file at this depth of the chain.
     fn is_file_of(&self, chain: &Chain, depth: usize, path: &str) -> bool {
-        let file = &chain.files()[depth];
-        let name = file.vhdx.path().file_name().and_then(|name| name.to_str());
+        let file = &chain.files[depth];
+        let name = file.vhdx.file.path().file_name().and_then(|name| name.to_str());
         name.is_some_and(|name| same_name(name, path_name(path)))
             || self.set.locate(self.resolver, path).as_ref() == Some(&file.name)
     }
@@ -104,7 +104,7 @@ impl SnapshotResolver<'_> {
 /// Returns why the table of the file at this depth cannot be confirmed to resolve the id.
 fn rct_id_difference(id: RctId, chain: &Chain, depth: usize) -> Result<Option<String>> {
     use ErrorKind::{Corrupt, Truncated, UntrustedTracking};
-    let found = match &chain.files()[depth].tracking() {
+    let found = match &chain.files[depth].tracking() {
         Tracking::Usable { table, .. } if table.resolves(id) => return Ok(None),
         Tracking::Usable { .. } => "a table that does not resolve it".into(),
         Tracking::Off => "no table beside it".into(),
@@ -122,7 +122,7 @@ fn rct_id_difference(id: RctId, chain: &Chain, depth: usize) -> Result<Option<St
 }
 
 fn file_name(chain: &Chain, depth: usize) -> String {
-    chain.files()[depth].vhdx.path().file_name().unwrap_or_default().display().to_string()
+    chain.files[depth].vhdx.file.path().file_name().unwrap_or_default().display().to_string()
 }
 
 /// Returns a key that is equal for names that [`same_name`] considers the same.

@@ -29,24 +29,24 @@ pub use metadata::Metadata;
 
 use crate::error::{ErrorKind, Result};
 use crate::limits::Limits;
-use crate::source::{FileView, Reader, Source, Window};
+use crate::source::{FileView, Reader, Window};
 use bat::{BAT_ENTRY, BatEntry};
 use error::{EntryDefect, VhdxError, ensure};
 use region::Regions;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::SystemTime;
 
 /// An open `.vhdx` or `.avhdx` file, read as if its log had been replayed.
 pub(crate) struct Vhdx {
-    file: Reader,
-    creator: String,
-    header: Header,
-    header_copies: [CopyState; 2],
-    regions: Regions,
-    metadata: Metadata,
+    pub file: Reader,
+    /// The name of the program that wrote the file; diagnostic only.
+    pub creator: String,
+    /// The current header.
+    pub header: Header,
+    pub header_copies: [CopyState; 2],
+    pub regions: Regions,
+    pub metadata: Metadata,
     shape: BatShape,
-    replayed: Option<usize>,
+    /// The number of log entries that were replayed (in memory); None if the log was empty.
+    pub replayed: Option<usize>,
     log_findings: FileCheck,
 }
 
@@ -98,85 +98,15 @@ impl Vhdx {
         })
     }
 
-    /// Returns the path that the file was opened with.
-    pub(crate) fn path(&self) -> &Path {
-        self.file.path()
-    }
-
-    /// Returns the name of the program that wrote the file; diagnostic only.
-    pub(crate) fn creator(&self) -> &str {
-        &self.creator
-    }
-
-    /// Returns the current header.
-    pub(crate) fn header(&self) -> &Header {
-        &self.header
-    }
-
-    /// Returns the state of both header copies.
-    pub(crate) fn header_copies(&self) -> [CopyState; 2] {
-        self.header_copies
-    }
-
-    /// Returns the log (with a nil id) and the regions, by offset.
-    pub(crate) fn regions(&self) -> &[Region] {
-        &self.regions.all
-    }
-
-    /// Returns the properties of the virtual disk.
-    pub(crate) fn metadata(&self) -> &Metadata {
-        &self.metadata
-    }
-
-    /// Returns the number of log entries that were replayed (in memory); None if the log was empty.
-    pub(crate) fn replayed_log_entries(&self) -> Option<usize> {
-        self.replayed
-    }
-
     /// Returns whether the program that wrote the file closed it. If not, its log holds updates,
     /// and the tracking table beside it may be out of date.
     pub(crate) fn closed_cleanly(&self) -> bool {
         self.header.log_guid.is_nil()
     }
 
-    /// Returns the length of the stored file in bytes.
-    pub(crate) fn file_length(&self) -> u64 {
-        self.file.stored_length()
-    }
-
     /// Returns the virtual disk's size in bytes.
     pub(crate) fn virtual_size(&self) -> u64 {
         self.metadata.virtual_size
-    }
-
-    /// Returns when the file was last modified, if it is a file of this machine.
-    pub(crate) fn modified(&self) -> Option<SystemTime> {
-        self.file.modified()
-    }
-
-    /// Fills `buffer` with bytes of a payload block, after log replay.
-    pub(crate) fn read_payload(
-        &self,
-        limits: &Limits,
-        buffer: &mut [u8],
-        offset: u64,
-    ) -> Result<()> {
-        self.file.within(limits).read(buffer, offset, "a payload block")
-    }
-
-    /// Returns the file's bytes as they are stored.
-    pub(crate) fn source(&self) -> &Arc<dyn Source> {
-        self.file.source()
-    }
-
-    /// See [`Reader::stored_run`].
-    pub(crate) fn stored_run(&self, offset: u64, until: u64) -> (u64, bool) {
-        self.file.stored_run(offset, until)
-    }
-
-    /// Creates an error about this file.
-    pub(crate) fn error(&self, kind: ErrorKind, message: String) -> crate::Error {
-        self.file.name(crate::Error::new(kind, message))
     }
 
     /// Fails if the file was written to since it was opened, or if its path leads to another file.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 /// Everything in the file besides blocks: the log and every region, by offset.
 #[derive(Debug, Clone)]
-pub(super) struct Regions {
+pub(crate) struct Regions {
     pub bat: Region,
     pub metadata: Region,
     /// The log and all regions, sorted, none overlapping.
