@@ -26,13 +26,8 @@ pub(crate) trait Layer: Send {
     fn extent(&mut self, at: u64, limit: u64) -> Result<LayerExtent>;
 
     /// Fills the bitmap with the units from the one that contains `at` on, as far as the layer has
-    /// their details loaded; a unit is set if its state is one of `reported`. Returns false if an
-    /// extent is more efficient. `at < limit`.
-    fn fill(
-        &mut self,
-        at: u64,
-        limit: u64,
-        reported: StateSet,
-        bitmap: &mut UnitBitmap,
-    ) -> Result<bool>;
+    /// their details loaded. Returns false if an extent is more efficient. `at < limit`.
+    fn fill(&mut self, _at: u64, _limit: u64, _bitmap: &mut UnitBitmap) -> Result<bool> {
+        Ok(false)
+    }
 }

@@ -14,7 +14,7 @@ pub(crate) enum LayerState {
 }
 
 /// The states that a question reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct StateSet(u8);
 
 impl StateSet {

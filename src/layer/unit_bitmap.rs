@@ -1,6 +1,7 @@
 //! Neighboring units of the disk as bits, and the ranges of set bits: tables are scanned 64 units
 //! at a time.
 
+use super::StateSet;
 use crate::range::ByteRange;
 use crate::size::to_usize;
 use bitvec::order::Lsb0;
@@ -10,6 +11,8 @@ use std::ops::Range;
 /// Neighboring units of the disk, one bit each: whether the unit is reported.
 #[derive(Default)]
 pub(crate) struct UnitBitmap {
+    /// The states whose units are set.
+    pub reported: StateSet,
     /// The offset of the first unit.
     start: u64,
     /// The size of a unit in bytes.
@@ -26,6 +29,11 @@ pub(crate) struct UnitBitmap {
 const STEP: usize = 3;
 
 impl UnitBitmap {
+    /// Creates a bitmap without units.
+    pub(crate) fn new(reported: StateSet) -> Self {
+        UnitBitmap { reported, ..Self::default() }
+    }
+
     /// Removes all units; the first one to be added begins at `start`.
     pub(crate) fn reset(&mut self, start: u64, unit: u32) {
         (self.start, self.unit, self.count) = (start, unit, 0);
@@ -192,7 +200,7 @@ fn pack(flags: &[u8; 64]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::UnitBitmap;
+    use super::{StateSet, UnitBitmap};
 
     #[test]
     fn ranges_agree_with_a_scan_unit_by_unit() {
@@ -203,7 +211,7 @@ mod tests {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             state >> 33
         };
-        let mut bitmap = UnitBitmap::default();
+        let mut bitmap = UnitBitmap::new(StateSet::HELD);
         for case in 0..600 {
             let mut bits = Vec::new();
             let longest = [90, 2][case % 2];

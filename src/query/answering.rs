@@ -4,7 +4,7 @@ use super::Plan;
 use super::consistency::{CheckedTable, check_table};
 use crate::chain::{Chain, DiskFile, LayerEntry, Tracking};
 use crate::error::{Error, ErrorKind, Result, Subject};
-use crate::layer::{Layer, LayerExtent, LayerState, StateSet, UnitBitmap};
+use crate::layer::{Layer, LayerExtent, LayerState, StateSet};
 use crate::limits::Limits;
 use crate::rct::{KnownIds, RctId, TrackingTable};
 use crate::vhdx::{Coalescing, Extents};
@@ -93,9 +93,9 @@ impl Tables {
         let mut plan = Plan::held(&self.chain, 0..last, limits);
         if self.is_root(last) {
             self.verify_clean(last)?;
-            plan.push_units(table, self.file(last).vhdx.virtual_size(), id.number, limits);
+            plan.push_units(table, self.file(last).vhdx.virtual_size(), id.number);
         } else {
-            self.add_child(&mut plan, last, table, id.number, limits)?;
+            self.add_child(&mut plan, last, table, id.number)?;
         }
         Ok(plan)
     }
@@ -110,30 +110,29 @@ impl Tables {
         depth: usize,
         table: &Arc<TrackingTable>,
         number: u32,
-        limits: &Limits,
     ) -> Result<()> {
         let (file, witness) = (&self.file(depth).vhdx, self.witness(depth, table)?);
-        let checked = self.checked(depth, limits)?;
+        let checked = self.checked(depth, &plan.limits)?;
         let contradiction = match checked {
             _ if !file.closed_cleanly() => Some(UNCLEAN),
             checked => checked.and_then(|checked| checked.evidence.contradiction.as_deref()),
         };
         if let Some(reason) = contradiction {
-            let blocks = Extents::new(file.clone(), Coalescing::ByState, limits);
+            let blocks = Extents::new(file.clone(), Coalescing::ByState, &plan.limits);
             plan.layers.push(LayerEntry::new(blocks, file.virtual_size()));
             let message =
                 format!("{reason}; the answer lists everything that the file holds instead");
             plan.warnings.push(Warning::new(file.file.path(), message));
         } else {
-            plan.push_units(table, file.virtual_size(), number, limits);
+            plan.push_units(table, file.virtual_size(), number);
             if checked.is_none_or(|checked| checked.hides_without_data) {
-                let blocks = Extents::new(file.clone(), Coalescing::ByBlock, limits);
+                let blocks = Extents::new(file.clone(), Coalescing::ByBlock, &plan.limits);
                 plan.layers.push(LayerEntry::new(WithoutData(blocks), file.virtual_size()));
             }
         }
         // When the id was created, the disk had no data past the end of this file.
         let size = file.virtual_size().min(self.file(depth + 1).vhdx.virtual_size());
-        plan.push_units(witness, size, witness.header().current.number, limits);
+        plan.push_units(witness, size, witness.header().current.number);
         Ok(())
     }
 
@@ -249,10 +248,6 @@ impl Layer for WithoutData {
         let extent = self.0.extent(at, limit)?;
         let kept = StateSet::WITHOUT_DATA.contains(extent.state);
         Ok(LayerExtent { state: if kept { extent.state } else { LayerState::Absent }, ..extent })
-    }
-
-    fn fill(&mut self, _: u64, _: u64, _: StateSet, _: &mut UnitBitmap) -> Result<bool> {
-        Ok(false)
     }
 }
 

@@ -27,6 +27,8 @@ pub(crate) enum Reference {
 
 /// The layers that answer a question, and the states that it reports.
 pub(crate) struct Plan {
+    /// The limits of the question.
+    pub limits: Limits,
     /// The layers, leaf first.
     pub layers: Vec<LayerEntry>,
     /// The size of the disk under the last layer if it matters to the question, else 0.
@@ -75,6 +77,7 @@ impl Plan {
     /// Selects everything that the files at these depths hold.
     pub(super) fn held(chain: &Chain, depths: Range<usize>, limits: &Limits) -> Self {
         Plan {
+            limits: limits.clone(),
             layers: chain.layers(depths, Coalescing::ByState, limits),
             below: 0,
             reported: StateSet::HELD,
@@ -85,14 +88,8 @@ impl Plan {
     }
 
     /// Adds the units of a disk of `size` bytes that have a greater number in its table.
-    pub(super) fn push_units(
-        &mut self,
-        table: &Arc<TrackingTable>,
-        size: u64,
-        number: u32,
-        limits: &Limits,
-    ) {
-        let layer = ChangedUnits::new(table.clone(), number, limits);
+    pub(super) fn push_units(&mut self, table: &Arc<TrackingTable>, size: u64, number: u32) {
+        let layer = ChangedUnits::new(table.clone(), number, &self.limits);
         self.layers.push(LayerEntry::new(layer, size));
         self.tables.push(table.clone());
         self.granularity = UNIT;

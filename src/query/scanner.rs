@@ -10,7 +10,6 @@ use std::ops::Range;
 /// Scans a region from its start to its end.
 pub(crate) struct RangeScanner {
     stack: LayerStack,
-    reported: StateSet,
     /// The units that were scanned together.
     bitmap: UnitBitmap,
     scanned_until: u64,
@@ -28,8 +27,7 @@ impl RangeScanner {
         let stride = ((region.end - region.start) / 256).max(MIN_STRIDE);
         RangeScanner {
             stack,
-            reported,
-            bitmap: UnitBitmap::default(),
+            bitmap: UnitBitmap::new(reported),
             scanned_until: region.start,
             end: region.end,
             open: None,
@@ -88,7 +86,7 @@ impl RangeScanner {
         let extent = self.stack.extent(self.scanned_until, limit)?.extent;
         let part = ByteRange::from(self.scanned_until..extent.end);
         self.scanned_until = extent.end;
-        if self.reported.contains(extent.state) {
+        if self.bitmap.reported.contains(extent.state) {
             self.open.get_or_insert(ByteRange { length: 0, ..part }).length += part.length;
         } else {
             ranges.extend(self.open.take());
@@ -99,6 +97,6 @@ impl RangeScanner {
     /// Fills the bitmap if one layer decides alone and has details of its units loaded.
     fn fill_bitmap(&mut self) -> Result<bool> {
         let Some(layer) = self.stack.only_layer(self.end) else { return Ok(false) };
-        layer.fill(self.scanned_until, self.end, self.reported, &mut self.bitmap)
+        layer.fill(self.scanned_until, self.end, &mut self.bitmap)
     }
 }

@@ -8,7 +8,7 @@ use super::raw::OffsetPage;
 use super::visited_pages::VisitedPages;
 use crate::error::Result;
 use crate::inspect::hex;
-use crate::layer::{Layer, LayerExtent, LayerState, StateSet, UnitBitmap};
+use crate::layer::{Layer, LayerExtent, LayerState, UnitBitmap};
 use crate::limits::Limits;
 use crate::size::to_usize;
 use std::sync::Arc;
@@ -216,20 +216,12 @@ impl Layer for ChangedUnits {
 
     /// Returns the units of a chunk that has a sequence page, or of uniform chunks up to one that
     /// has.
-    fn fill(
-        &mut self,
-        at: u64,
-        limit: u64,
-        reported: StateSet,
-        bitmap: &mut UnitBitmap,
-    ) -> Result<bool> {
+    fn fill(&mut self, at: u64, limit: u64, bitmap: &mut UnitBitmap) -> Result<bool> {
         let (unit, until) = (at / UNIT, units(limit));
         let (chunk, until_chunk) = (unit / PER_PAGE, until.div_ceil(PER_PAGE));
-        let (number, newer, older) = (
-            self.number,
-            reported.contains(LayerState::Data),
-            reported.contains(LayerState::Absent),
-        );
+        let newer = bitmap.reported.contains(LayerState::Data);
+        let older = bitmap.reported.contains(LayerState::Absent);
+        let number = self.number;
         let is_set =
             |found: [u8; 4]| if u32::from_le_bytes(found) > number { newer } else { older };
         let entries = self.entries(chunk, until_chunk)?;

@@ -7,31 +7,23 @@ use super::layout::*;
 use crate::error::Result;
 use crate::inspect::hex;
 use crate::source::FileView;
-use crate::wire::Fields;
+use crate::wire::{Fields, structure};
 use uuid::Uuid;
 
-/// An entry of the branch history: a part of the disk's history, with ids of its own
-/// (branch-fields).
-///
-/// It takes 24 bytes in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Branch {
-    /// The branch's GUID, which its ids contain.
-    pub id: Uuid,
-    /// The number of its first id.
-    pub first: u32,
-    /// A field of unknown meaning.
-    pub limit: u32,
-}
-
-impl Branch {
-    fn parse(fields: &mut Fields<'_>) -> Result<Self> {
-        Ok(Branch {
-            id: fields.guid("id")?,
-            first: fields.u32("first")?,
-            limit: fields.u32("limit")?,
-        })
+structure! {
+    /// An entry of the branch history: a part of the disk's history, with ids of its own
+    /// (branch-fields).
+    ///
+    /// It takes 24 bytes in the file.
+    #[derive(Copy)]
+    #[non_exhaustive]
+    pub struct Branch {
+        /// The branch's GUID, which its ids contain.
+        pub id: Uuid = guid,
+        /// The number of its first id.
+        pub first: u32 = u32,
+        /// A field of unknown meaning.
+        pub limit: u32 = u32,
     }
 }
 

@@ -111,9 +111,9 @@ impl TrackingTable {
     pub(crate) fn check_within(self: &Arc<Self>, limits: &Limits) -> Result<()> {
         let end = self.header().units.saturating_mul(UNIT);
         let mut units = ChangedUnits::new(self.clone(), 0, limits);
-        let (mut bitmap, mut at) = (UnitBitmap::default(), 0);
+        let (mut bitmap, mut at) = (UnitBitmap::new(StateSet::HELD), 0);
         while at < end {
-            units.fill(at, end, StateSet::HELD, &mut bitmap)?;
+            units.fill(at, end, &mut bitmap)?;
             at = bitmap.end();
         }
         Ok(())

@@ -5,18 +5,19 @@
 
 use super::layout::{CHECKSUM_AT, RECORDS_AT};
 use crate::error::Result;
-use crate::wire::{Fields, checksum};
+use crate::wire::{Fields, checksum, structure};
 
 pub use super::layout::{FILE_SIGNATURE, HEADER_BYTES, HEADER_OFFSETS, HEADER_SIGNATURE};
 
-/// The start of the file (file-signature).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FileIdentifier {
-    /// [`FILE_SIGNATURE`].
-    pub signature: [u8; 8],
-    /// The name of the program that wrote the file, in UTF-16.
-    pub creator: [u8; 512],
+structure! {
+    /// The start of the file (file-signature).
+    #[non_exhaustive]
+    pub struct FileIdentifier {
+        /// [`FILE_SIGNATURE`].
+        pub signature: [u8; 8] = bytes,
+        /// The name of the program that wrote the file, in UTF-16.
+        pub creator: [u8; 512] = bytes,
+    }
 }
 
 impl FileIdentifier {
@@ -32,13 +33,6 @@ impl FileIdentifier {
         Self::parse(&mut Fields::new("the file identifier", bytes))
     }
 
-    pub(super) fn parse(fields: &mut Fields<'_>) -> Result<Self> {
-        Ok(FileIdentifier {
-            signature: fields.bytes("signature")?,
-            creator: fields.bytes("creator")?,
-        })
-    }
-
     /// Returns the creator as text, up to the first NUL.
     #[must_use]
     pub fn creator_text(&self) -> String {
@@ -46,28 +40,29 @@ impl FileIdentifier {
     }
 }
 
-/// A copy of the header: 4 KiB at one of [`HEADER_OFFSETS`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HeaderCopy {
-    /// 0x00: [`HEADER_SIGNATURE`] (headers).
-    pub signature: [u8; 4],
-    /// 0x04: unknown, 0xFFFFE000 in the sample.
-    pub unknown_4: u32,
-    /// 0x08: of two valid copies, the one with the greater number is current (header-sequence).
-    pub sequence_number: u64,
-    /// 0x10: 1 (header-version).
-    pub version: u32,
-    /// 0x14: see [`checksum_holds`] (header-checksum).
-    pub checksum: u32,
-    /// 0x18: unknown, 7 in the sample.
-    pub unknown_18: u32,
-    /// 0x1C: the offset of the active file's name, in bytes (active-name).
-    pub active_name_offset: u32,
-    /// 0x20: its length in bytes (active-name).
-    pub active_name_length: u32,
-    /// 0x24: zero in the sample; else records that this version cannot read (records).
-    pub records: [u8; HEADER_BYTES - RECORDS_AT],
+structure! {
+    /// A copy of the header: 4 KiB at one of [`HEADER_OFFSETS`].
+    #[non_exhaustive]
+    pub struct HeaderCopy {
+        /// 0x00: [`HEADER_SIGNATURE`] (headers).
+        pub signature: [u8; 4] = bytes,
+        /// 0x04: unknown, 0xFFFFE000 in the sample.
+        pub unknown_4: u32 = u32,
+        /// 0x08: of two valid copies, the one with the greater number is current (header-sequence).
+        pub sequence_number: u64 = u64,
+        /// 0x10: 1 (header-version).
+        pub version: u32 = u32,
+        /// 0x14: see [`checksum_holds`] (header-checksum).
+        pub checksum: u32 = u32,
+        /// 0x18: unknown, 7 in the sample.
+        pub unknown_18: u32 = u32,
+        /// 0x1C: the offset of the active file's name, in bytes (active-name).
+        pub active_name_offset: u32 = u32,
+        /// 0x20: its length in bytes (active-name).
+        pub active_name_length: u32 = u32,
+        /// 0x24: zero in the sample; else records that this version cannot read (records).
+        pub records: [u8; HEADER_BYTES - RECORDS_AT] = bytes,
+    }
 }
 
 impl HeaderCopy {
@@ -77,20 +72,6 @@ impl HeaderCopy {
     /// [`ErrorKind::Truncated`](crate::ErrorKind::Truncated) if there are fewer bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         Self::parse(&mut Fields::new("a header of the set", bytes))
-    }
-
-    pub(super) fn parse(fields: &mut Fields<'_>) -> Result<Self> {
-        Ok(HeaderCopy {
-            signature: fields.bytes("signature")?,
-            unknown_4: fields.u32("unknown_4")?,
-            sequence_number: fields.u64("sequence_number")?,
-            version: fields.u32("version")?,
-            checksum: fields.u32("checksum")?,
-            unknown_18: fields.u32("unknown_18")?,
-            active_name_offset: fields.u32("active_name_offset")?,
-            active_name_length: fields.u32("active_name_length")?,
-            records: fields.bytes("records")?,
-        })
     }
 }
 

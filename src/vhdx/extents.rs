@@ -6,7 +6,7 @@ use super::bat::{BAT_ENTRY, BatEntry, PayloadState};
 use super::bitmap;
 use super::layout::*;
 use crate::error::Result;
-use crate::layer::{Layer, LayerExtent, LayerState, StateSet, UnitBitmap};
+use crate::layer::{Layer, LayerExtent, LayerState, UnitBitmap};
 use crate::limits::Limits;
 use crate::size::to_usize;
 use crate::source::Window;
@@ -187,14 +187,8 @@ impl Layer for Extents {
         Ok(extent)
     }
 
-    fn fill(
-        &mut self,
-        at: u64,
-        limit: u64,
-        reported: StateSet,
-        bitmap: &mut UnitBitmap,
-    ) -> Result<bool> {
-        self.fill_bitmap(at, limit, reported, bitmap)
+    fn fill(&mut self, at: u64, limit: u64, bitmap: &mut UnitBitmap) -> Result<bool> {
+        self.fill_bitmap(at, limit, bitmap)
     }
 }
 

@@ -5,7 +5,7 @@ use super::bat::{BatEntry, PayloadState, PayloadStateSet};
 use super::extents::{Extents, layer_state};
 use super::layout::*;
 use crate::error::Result;
-use crate::layer::{StateSet, UnitBitmap};
+use crate::layer::UnitBitmap;
 use crate::size::to_usize;
 use std::ops::RangeInclusive;
 
@@ -19,9 +19,9 @@ impl Extents {
         &mut self,
         at: u64,
         limit: u64,
-        reported: StateSet,
         bitmap: &mut UnitBitmap,
     ) -> Result<bool> {
+        let reported = bitmap.reported;
         let block_size = self.block_size();
         let block = at / block_size;
         let vhdx = self.vhdx.clone();

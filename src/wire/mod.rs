@@ -2,6 +2,8 @@
 
 mod checksum;
 mod fields;
+mod structure;
 
 pub(crate) use checksum::checksum;
 pub(crate) use fields::{FieldRecord, Fields};
+pub(crate) use structure::structure;

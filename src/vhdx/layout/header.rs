@@ -1,7 +1,7 @@
 //! The structures of the header section (2.2).
 
 use crate::error::Result;
-use crate::wire::Fields;
+use crate::wire::{Fields, structure};
 use uuid::Uuid;
 
 /// A structure that is stored twice; the checksum follows its signature.
@@ -14,10 +14,10 @@ pub(in crate::vhdx) struct StoredTwice {
 
 structure! {
     /// File type identifier (2.2.1).
-    FileTypeIdentifier {
-        signature: [u8; 8] = bytes,
+    pub(in crate::vhdx) struct FileTypeIdentifier {
+        pub signature: [u8; 8] = bytes,
         /// UTF-16, up to the first NUL.
-        creator: [u8; 512] = bytes,
+        pub creator: [u8; 512] = bytes,
     }
 }
 
@@ -67,11 +67,11 @@ impl Header {
 
 structure! {
     /// Region table header (2.2.3.1); the entries follow.
-    RegionTableHeader {
-        signature: [u8; 4] = bytes,
-        checksum: u32 = u32,
-        entry_count: u32 = u32,
-        reserved: u32 = u32,
+    pub(in crate::vhdx) struct RegionTableHeader {
+        pub signature: [u8; 4] = bytes,
+        pub checksum: u32 = u32,
+        pub entry_count: u32 = u32,
+        pub reserved: u32 = u32,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::LOG_SECTOR;
 use crate::error::Result;
-use crate::wire::Fields;
+use crate::wire::{Fields, structure};
 use uuid::Uuid;
 
 /// The header of a log entry (2.3.1.1); the descriptors follow.
@@ -44,12 +44,12 @@ impl LogEntry {
 
 structure! {
     /// A data descriptor (2.3.1.3), or a zero descriptor (2.3.1.2) with its length in `leading_bytes`.
-    LogDescriptor {
-        signature: [u8; 4] = bytes,
-        trailing_bytes: [u8; 4] = bytes,
-        leading_bytes: [u8; 8] = bytes,
-        file_offset: u64 = u64,
-        sequence_number: u64 = u64,
+    pub(in crate::vhdx) struct LogDescriptor {
+        pub signature: [u8; 4] = bytes,
+        pub trailing_bytes: [u8; 4] = bytes,
+        pub leading_bytes: [u8; 8] = bytes,
+        pub file_offset: u64 = u64,
+        pub sequence_number: u64 = u64,
     }
 }
 
@@ -70,10 +70,10 @@ impl LogDescriptor {
 
 structure! {
     /// Data sector (2.3.1.4).
-    DataSector {
-        signature: [u8; 4] = bytes,
-        sequence_high: u32 = u32,
-        data: [u8; 4084] = bytes,
-        sequence_low: u32 = u32,
+    pub(in crate::vhdx) struct DataSector {
+        pub signature: [u8; 4] = bytes,
+        pub sequence_high: u32 = u32,
+        pub data: [u8; 4084] = bytes,
+        pub sequence_low: u32 = u32,
     }
 }

@@ -1,28 +1,27 @@
 //! The structures of the metadata region (2.6).
 
-use crate::error::Result;
-use crate::wire::Fields;
+use crate::wire::structure;
 use uuid::Uuid;
 
 structure! {
     /// Metadata table header (2.6.1.1); the entries follow.
-    MetadataTableHeader {
-        signature: [u8; 8] = bytes,
-        reserved: u16 = u16,
-        entry_count: u16 = u16,
-        reserved2: [u8; 20] = bytes,
+    pub(in crate::vhdx) struct MetadataTableHeader {
+        pub signature: [u8; 8] = bytes,
+        pub reserved: u16 = u16,
+        pub entry_count: u16 = u16,
+        pub reserved2: [u8; 20] = bytes,
     }
 }
 
 structure! {
     /// Metadata table entry (2.6.1.2).
-    MetadataTableEntry {
-        item_id: Uuid = guid,
-        offset: u32 = u32,
-        length: u32 = u32,
+    pub(in crate::vhdx) struct MetadataTableEntry {
+        pub item_id: Uuid = guid,
+        pub offset: u32 = u32,
+        pub length: u32 = u32,
         /// Bit 0: IsUser, bit 1: IsVirtualDisk, bit 2: IsRequired. The others are reserved.
-        flags: u32 = u32,
-        reserved2: u32 = u32,
+        pub flags: u32 = u32,
+        pub reserved2: u32 = u32,
     }
 }
 
@@ -38,10 +37,10 @@ impl MetadataTableEntry {
 
 structure! {
     /// File parameters (2.6.2.1).
-    FileParameters {
-        block_size: u32 = u32,
+    pub(in crate::vhdx) struct FileParameters {
+        pub block_size: u32 = u32,
         /// Bit 0: LeaveBlockAllocated, bit 1: HasParent. The others are reserved.
-        flags: u32 = u32,
+        pub flags: u32 = u32,
     }
 }
 
@@ -57,19 +56,19 @@ impl FileParameters {
 
 structure! {
     /// Parent locator header (2.6.2.6.1); the entries follow.
-    ParentLocatorHeader {
-        locator_type: Uuid = guid,
-        reserved: u16 = u16,
-        key_value_count: u16 = u16,
+    pub(in crate::vhdx) struct ParentLocatorHeader {
+        pub locator_type: Uuid = guid,
+        pub reserved: u16 = u16,
+        pub key_value_count: u16 = u16,
     }
 }
 
 structure! {
     /// Parent locator entry (2.6.2.6.2); offsets count from the locator's start.
-    ParentLocatorEntry {
-        key_offset: u32 = u32,
-        value_offset: u32 = u32,
-        key_length: u16 = u16,
-        value_length: u16 = u16,
+    pub(in crate::vhdx) struct ParentLocatorEntry {
+        pub key_offset: u32 = u32,
+        pub value_offset: u32 = u32,
+        pub key_length: u16 = u16,
+        pub value_length: u16 = u16,
     }
 }

@@ -1,26 +1,6 @@
 //! Every constant and structure of the VHDX format, with its source in [MS-VHDX] ("VHDX Format").
 //! All integers are little-endian, GUIDs mixed-endian.
 
-/// Declares a structure and its parser: each field in file order, with its type and the method of
-/// the cursor that takes it.
-macro_rules! structure {
-    ($(#[$doc:meta])* $name:ident {
-        $($(#[$field_doc:meta])* $field:ident: $type:ty = $take:ident,)+
-    }) => {
-        $(#[$doc])*
-        #[derive(Debug, PartialEq)]
-        pub(in crate::vhdx) struct $name {
-            $($(#[$field_doc])* pub $field: $type,)+
-        }
-
-        impl $name {
-            pub(in crate::vhdx) fn parse(fields: &mut Fields<'_>) -> Result<Self> {
-                Ok($name { $($field: fields.$take(stringify!($field))?,)+ })
-            }
-        }
-    };
-}
-
 mod header;
 mod log;
 mod metadata;
