@@ -47,6 +47,10 @@ const ROW: usize = 32;
 const MAX_ROWS: usize = 64;
 
 impl Inspection {
+    pub(crate) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
     pub(crate) fn add(&mut self, offset: u64, length: usize, name: &str, value: String) {
         let field = Field { offset, length: length as u64, name: name.into(), value, raw: None };
         self.fields.push(field);
@@ -93,8 +97,7 @@ impl Inspection {
         }
         if used.len() > MAX_ROWS {
             let left = used.len() - MAX_ROWS;
-            self.notes
-                .push(format!("{left} more rows of unknown bytes after {offset:#x} are not shown"));
+            self.note(format!("{left} more rows of unknown bytes after {offset:#x} are not shown"));
         }
     }
 
@@ -106,10 +109,9 @@ impl Inspection {
         length: usize,
         what: &str,
     ) -> Result<Vec<u8>> {
-        let have = to_usize(file.length().saturating_sub(offset).min(length as u64));
+        let have = to_usize(file.length.saturating_sub(offset).min(length as u64));
         if have < length {
-            self.notes
-                .push(format!("expected {length} bytes of {what} at {offset:#x}, found {have}"));
+            self.note(format!("expected {length} bytes of {what} at {offset:#x}, found {have}"));
         }
         // An empty read past the end would be an error.
         if have == 0 { Ok(Vec::new()) } else { file.read_vec(offset, have, what) }

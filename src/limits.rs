@@ -148,7 +148,7 @@ impl MemoryBudget {
 }
 
 /// A part of a memory budget, returned to the budget on drop.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct MemoryReservation {
     budget: MemoryBudget,
     bytes: u64,

@@ -62,7 +62,7 @@ impl DiskFile {
             data_write_guid: header.data_write_guid,
             file_write_guid: header.file_write_guid,
             sequence_number: header.sequence_number,
-            length: vhdx.file.stored_length(),
+            length: vhdx.file.stored_length,
         };
         DiskFile { vhdx: Arc::new(vhdx), name, identity, tracking }
     }
@@ -70,7 +70,7 @@ impl DiskFile {
     /// Returns the path that the file was opened with.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.vhdx.file.path()
+        &self.vhdx.file.path
     }
 
     /// Returns the values that identify the file's state.
@@ -104,7 +104,7 @@ impl DiskFile {
     /// Returns the file's bytes as they are stored, without the updates of its log.
     #[must_use]
     pub fn source(&self) -> &Arc<dyn Source> {
-        self.vhdx.file.source()
+        &self.vhdx.file.source
     }
 
     /// Returns the current header.

@@ -22,9 +22,8 @@ impl Chain {
     /// Only the limits of the opening, and a file that was replaced in the meantime. If a parent or
     /// a table cannot be used, the reason is kept.
     pub(crate) fn open(resolver: &FileResolver, leaf: Vhdx, limits: &Limits) -> Result<Self> {
-        let name = resolver.canonical(leaf.file.path()).map_err(|e| {
-            Error::io("cannot be opened", e).in_file(Subject::Disk, leaf.file.path())
-        })?;
+        let name = resolver.canonical(&leaf.file.path);
+        let name = name.map_err(|e| leaf.file.name(Error::io("cannot be opened", e)))?;
         let opening = Opening { resolver, limits };
         let mut chain = Chain { files: Vec::new(), missing_parent: None, warnings: Vec::new() };
         opening.push(&mut chain, leaf, name)?;
@@ -56,7 +55,7 @@ impl Opening<'_> {
                      one that the child names, so the file was accepted as its parent",
                     child.path().display()
                 );
-                chain.warnings.push(Warning::new(vhdx.file.path(), message));
+                chain.warnings.push(Warning::new(&vhdx.file.path, message));
             }
         }
         let tracking = table::open(self, &vhdx, &name)?;
@@ -77,7 +76,7 @@ impl Opening<'_> {
         }
         let locator = child.metadata.parent_locator.as_ref();
         let paths: Vec<&str> = locator.iter().flat_map(|locator| locator.paths()).collect();
-        let (candidates, denied) = self.resolver.search(child.file.path(), &paths);
+        let (candidates, denied) = self.resolver.search(&child.file.path, &paths);
         let mut problem = denied.map(Error::in_parent);
         for candidate in candidates {
             match self.candidate(chain, &candidate) {

@@ -23,7 +23,8 @@ pub(crate) struct FileResolver {
 impl FileResolver {
     /// Opens a file of the storage.
     pub(crate) fn open(&self, path: &Path, subject: Subject, limits: &Limits) -> Result<Reader> {
-        Reader::open(&*self.storage, path, subject, limits)
+        limits.check()?;
+        Reader::new(path, subject, self.storage.open(path))
     }
 
     /// Returns one canonical name for a file, whatever path leads to it.
@@ -42,13 +43,9 @@ impl FileResolver {
 
     /// Returns the existing files that Windows paths may refer to, relative to `beside`'s
     /// directory: the path itself, its file name beside, its file name in the search directories.
-    /// Canonical, in order of preference, without duplicates.
-    pub(crate) fn candidates(&self, beside: &Path, paths: &[&str]) -> Vec<PathBuf> {
-        self.search(beside, paths).0
-    }
-
-    /// Returns [`candidates`](Self::candidates), and the first place to which access is denied.
-    pub(super) fn search(&self, beside: &Path, paths: &[&str]) -> (Vec<PathBuf>, Option<Error>) {
+    /// Canonical, in order of preference, without duplicates. Also returns the first place to which
+    /// access is denied.
+    pub(crate) fn search(&self, beside: &Path, paths: &[&str]) -> (Vec<PathBuf>, Option<Error>) {
         let home = beside.parent().unwrap_or(Path::new(""));
         let paths = paths.iter().map(|path| WindowsPath(path));
         let places =
@@ -60,7 +57,7 @@ impl FileResolver {
         }
         let (mut found, mut denied) = (Vec::new(), None);
         for path in wanted {
-            match self.try_existing(&path) {
+            match self.existing(&path) {
                 Ok(existing) => {
                     for path in existing {
                         if !found.contains(&path) && self.permits(&path) {
@@ -80,13 +77,9 @@ impl FileResolver {
         (found, denied)
     }
 
-    /// Returns the file of this name (canonical), or those that differ from it by letter case.
-    pub(crate) fn existing(&self, path: &Path) -> Vec<PathBuf> {
-        self.try_existing(path).unwrap_or_default()
-    }
-
-    /// Returns [`existing`](Self::existing), but fails if the existence of the file is unknown.
-    pub(crate) fn try_existing(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+    /// Returns the file of this name (canonical), or those that differ from it by letter case. Fails
+    /// if the existence of the file is unknown.
+    pub(crate) fn existing(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
         match self.canonical(path) {
             Err(cause) if is_absent(&cause) => {}
             canonical => return Ok(vec![canonical?]),

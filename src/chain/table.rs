@@ -21,9 +21,9 @@ const MAX_LAG: Duration = Duration::from_secs(2);
 pub(super) fn open(opening: Opening<'_>, disk: &Vhdx, name: &Path) -> Result<Tracking> {
     let Opening { resolver, limits } = opening;
     let read = || -> Result<Tracking> {
-        let Some(path) = find(resolver, disk.file.path(), name)? else { return Ok(Tracking::Off) };
+        let Some(path) = find(resolver, &disk.file.path, name)? else { return Ok(Tracking::Off) };
         let file = resolver.open(&path, Subject::TrackingTable, limits)?;
-        let table = TrackingTable::read(file, disk.virtual_size(), limits)?;
+        let table = TrackingTable::read(file, Some(disk.virtual_size()), limits)?;
         Ok(Tracking::Usable { newest: table.header().current, table: Arc::new(table) })
     };
     match read() {
@@ -37,7 +37,7 @@ pub(super) fn warning(tracking: &Tracking, disk: &Vhdx) -> Option<Warning> {
     match tracking {
         Tracking::Off => None,
         Tracking::Unusable(error) => Some(Warning::new(
-            error.path().unwrap_or(disk.file.path()),
+            error.path().unwrap_or(&disk.file.path),
             format!("the tracking table cannot be used: {}", error.message()),
         )),
         Tracking::Usable { table, .. } => lag(table, disk),
@@ -55,7 +55,7 @@ fn lag(table: &TrackingTable, disk: &Vhdx) -> Option<Warning> {
         "the disk was modified {} s after its tracking table, which may not list what was written last",
         distance.as_secs()
     );
-    Some(Warning::new(disk.file.path(), message))
+    Some(Warning::new(&disk.file.path, message))
 }
 
 /// Returns the `.rct` file of a disk: the extension is added to the whole name. It lies beside the
@@ -75,7 +75,7 @@ fn find_beside(resolver: &FileResolver, disk: &Path) -> Result<Option<PathBuf>> 
     let untrusted = |message: &str| {
         Error::new(ErrorKind::UntrustedTracking, message).in_file(Subject::TrackingTable, &path)
     };
-    let found = resolver.try_existing(&path).map_err(|cause| match cause.kind() {
+    let found = resolver.existing(&path).map_err(|cause| match cause.kind() {
         io::ErrorKind::NotFound => untrusted(
             "its directory lists it, but it leads nowhere: it is a link to a missing file",
         ),

@@ -70,16 +70,14 @@ mod json {
 
     impl From<VirtualDiskChanges> for Answer {
         fn from(changes: VirtualDiskChanges) -> Self {
+            let VirtualDiskChanges { disk: identity, granularity, .. } = changes;
             Answer {
                 return_value: 0,
                 processed_byte_length: changes.processed_byte_length,
                 changed_byte_offsets: changes.changed_byte_offsets(),
                 changed_byte_lengths: changes.changed_byte_lengths(),
                 job: None,
-                virtual_disk: VirtualDisk {
-                    identity: changes.disk,
-                    granularity: changes.granularity,
-                },
+                virtual_disk: VirtualDisk { identity, granularity },
                 warnings: changes.warnings,
             }
         }

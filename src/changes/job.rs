@@ -136,7 +136,10 @@ impl Job {
         let shared = &*self.handle.shared;
         let status = shared.finished.wait_while(shared.status(), Status::is_open);
         let result = status.unwrap_or_else(PoisonError::into_inner).result.take();
-        result.unwrap_or_else(|| Err(worker_lost()))
+        result.unwrap_or_else(|| {
+            let message = "the job's worker ended without a result, so nothing is known; ask again";
+            Err(Error::new(ErrorKind::WorkerLost, message))
+        })
     }
 }
 
@@ -189,11 +192,6 @@ impl Drop for Job {
     fn drop(&mut self) {
         self.handle.cancel();
     }
-}
-
-fn worker_lost() -> Error {
-    let message = "the job's worker ended without a result, so nothing is known; ask again";
-    Error::new(ErrorKind::WorkerLost, message)
 }
 
 impl Status {

@@ -4,11 +4,10 @@ use super::{ChangeQuery, VirtualDiskChanges};
 use crate::chain::LayerStack;
 use crate::disk::Disk;
 use crate::error::Result;
-use crate::limits::Limits;
-use crate::query::RangeScanner;
+use crate::query::{Plan, RangeScanner};
 use crate::range::ByteRange;
-use crate::rct::TrackingTable;
 use crate::warning::Warning;
+use std::mem::take;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,11 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Changes {
     disk: Disk,
     scanner: RangeScanner,
-    /// The tracking tables that are read.
-    tables: Vec<Arc<TrackingTable>>,
-    limits: Limits,
-    granularity: u32,
-    warnings: Vec<Warning>,
+    /// Its layers are in the scanner.
+    plan: Plan,
     region: Range<u64>,
     /// Ranges that were found together, and the number of them that were returned.
     found: Vec<ByteRange>,
@@ -49,15 +45,13 @@ impl_debug!(Changes, |changes|
 impl Changes {
     pub(super) fn new(query: ChangeQuery, region: Range<u64>, max_ranges: usize) -> Result<Self> {
         let ChangeQuery { disk, since, limits, .. } = query;
-        let plan = disk.plan(&since, &limits)?;
-        let stack = LayerStack::new(plan.layers, plan.below);
+        let mut plan = disk.plan(&since, &limits)?;
+        plan.warnings.extend_from_slice(disk.warnings());
+        let stack = LayerStack::new(take(&mut plan.layers), plan.below);
         Ok(Changes {
-            granularity: plan.granularity,
-            tables: plan.tables,
             scanner: RangeScanner::new(stack, plan.reported, region.clone()),
-            warnings: [&plan.warnings, disk.warnings()].concat(),
             disk,
-            limits,
+            plan,
             position: Arc::new(AtomicU64::new(region.start)),
             region,
             found: Vec::new(),
@@ -85,13 +79,13 @@ impl Changes {
     /// unit of 16 KiB if it comes from a tracking table.
     #[must_use]
     pub fn granularity(&self) -> u32 {
-        self.granularity
+        self.plan.granularity
     }
 
     /// Returns warnings about the files that the answer comes from.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
+        &self.plan.warnings
     }
 
     /// Returns the length of the processed part of the region, in bytes from its start: every
@@ -110,7 +104,7 @@ impl Changes {
 
     /// Collects the whole answer, in as much memory as the budget allows.
     pub(super) fn collect_all(mut self) -> Result<VirtualDiskChanges> {
-        let (mut ranges, memory) = (Vec::new(), self.limits.memory.clone());
+        let (mut ranges, memory) = (Vec::new(), self.plan.limits.memory.clone());
         for range in self.by_ref() {
             let needed = (ranges.len() + 1) * size_of::<ByteRange>();
             memory.check(needed as u64, "the list of changed ranges")?;
@@ -120,8 +114,8 @@ impl Changes {
             processed_byte_length: self.processed_byte_length(),
             ranges,
             disk: self.disk.identity(),
-            granularity: self.granularity,
-            warnings: self.warnings,
+            granularity: self.plan.granularity,
+            warnings: self.plan.warnings,
         })
     }
 
@@ -142,8 +136,9 @@ impl Changes {
             return Ok(());
         }
         self.processed = self.excluded.unwrap_or(self.region.end) - self.region.start;
-        self.disk.verify_files(&self.limits)?;
-        self.tables.iter().try_for_each(|table| table.verify_unchanged(&self.limits))
+        let Plan { tables, limits, .. } = &self.plan;
+        self.disk.verify_files(limits)?;
+        tables.iter().try_for_each(|table| table.verify_unchanged(limits))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result, Subject};
 use crate::limits::{Limits, MemoryBudget};
 use crate::query::{Plan, Reference, TableEvidence, Tables};
 use crate::rct::{KnownIds, RctId};
-use crate::vhd_set::{Snapshot, SnapshotResolver, Snapshots, VhdSet};
+use crate::vhd_set::{OpenSet, Snapshot, SnapshotResolver, VhdSet};
 use crate::warning::Warning;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -50,6 +50,7 @@ pub struct Disk(Arc<Inner>);
 
 struct Inner {
     resolver: FileResolver,
+    /// The VHD Set through which the disk was opened.
     set: Option<OpenSet>,
     tables: Tables,
     target: Option<SnapshotId>,
@@ -58,12 +59,6 @@ struct Inner {
     warnings: Vec<Warning>,
     /// Cursors that no thread uses at the moment; their windows hold the data that was read last.
     cursors: Mutex<Vec<LayerStack>>,
-}
-
-/// A VHD Set through which a disk was opened.
-struct OpenSet {
-    file: VhdSet,
-    snapshots: Snapshots,
 }
 
 impl_debug!(Disk, |disk| identity: disk.identity(), files: disk.files());
@@ -171,7 +166,7 @@ impl Disk {
                 let depth = chain.files.iter().rposition(has_guid).ok_or_else(|| {
                     let found = format!("{since}; `vhdx-rct info` lists those that they have");
                     let error = self.not_in_chain("the DataWriteGuid of a file", found);
-                    error.in_file(Subject::Disk, chain.leaf().file.path())
+                    error.in_file(Subject::Disk, &chain.leaf().file.path)
                 })?;
                 Reference::File(depth)
             }
@@ -186,8 +181,7 @@ impl Disk {
                 if self.0.target == Some(*id) {
                     return Ok(Reference::Same);
                 }
-                let OpenSet { file: set, snapshots } = set;
-                SnapshotResolver { resolver, set, snapshots, limits }.reference(*id, chain)?
+                SnapshotResolver { resolver, set, limits }.reference(*id, chain)?
             }
         })
     }

@@ -1,13 +1,13 @@
 //! The options for opening a disk.
 
-use super::{Disk, Inner, OpenSet};
+use super::{Disk, Inner};
 use crate::baseline::SnapshotId;
 use crate::chain::{Chain, FileResolver};
 use crate::error::{ErrorKind, Result, Subject};
 use crate::limits::{CancelToken, Limits, MemoryBudget};
 use crate::query::Tables;
 use crate::source::{LocalStorage, Storage};
-use crate::vhd_set::{SnapshotCatalog, SnapshotResolver, Snapshots, VhdSet};
+use crate::vhd_set::{OpenSet, SnapshotCatalog, SnapshotResolver, VhdSet};
 use crate::vhdx::Vhdx;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -153,11 +153,8 @@ impl OpenOptions {
             }
             (None, chain)
         };
-        let (mut warnings, mut snapshots) = (Vec::new(), Vec::new());
-        if let Some(set) = &set {
-            warnings = set.snapshots.warnings(&set.file);
-            snapshots = set.snapshots.all();
-        }
+        let snapshots = set.as_ref().map_or(Vec::new(), OpenSet::snapshots);
+        let mut warnings = set.as_ref().map_or(Vec::new(), OpenSet::warnings);
         warnings.extend(chain.warnings.iter().cloned());
         Ok(Disk(Arc::new(Inner {
             tables: Tables::new(chain, resolver.allow_unclean),
@@ -174,17 +171,17 @@ impl OpenOptions {
     /// Opens the chain of the target snapshot or of the active file.
     fn open_set(&self, file: VhdSet, limits: &Limits) -> Result<(OpenSet, Chain)> {
         let resolver = &self.resolver;
-        let snapshots = Snapshots::gather(resolver, &file, self.catalog.clone(), limits)?;
-        let resolve = SnapshotResolver { resolver, set: &file, snapshots: &snapshots, limits };
+        let set = OpenSet::new(resolver, file, self.catalog.clone(), limits)?;
+        let resolve = SnapshotResolver { resolver, set: &set, limits };
         let path = match self.target {
             Some(id) => resolve.target(id)?,
-            None => file.active_file(resolver)?,
+            None => resolve.active_file()?,
         };
         let leaf = Vhdx::open(resolver.open(&path, Subject::Disk, limits)?, limits)?;
         let chain = Chain::open(resolver, leaf, limits)?;
         if let Some(id) = self.target {
             resolve.verify_target(id, &chain)?;
         }
-        Ok((OpenSet { file, snapshots }, chain))
+        Ok((set, chain))
     }
 }

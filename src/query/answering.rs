@@ -22,6 +22,9 @@ pub(crate) struct Tables {
     checked: Vec<OnceLock<CheckedTable>>,
 }
 
+/// The numbers of ids of one branch.
+type Numbers = RangeInclusive<u32>;
+
 /// The reason not to rely on a table alone.
 const UNCLEAN: &str =
     "the disk was not closed cleanly, so its tracking table may lag behind what was written";
@@ -61,7 +64,7 @@ impl Tables {
     /// file that resolves it.
     pub(crate) fn known_ids(&self) -> Vec<KnownIds> {
         let mut known = Vec::new();
-        let mut deeper: Vec<(Uuid, RangeInclusive<u32>)> = Vec::new();
+        let mut deeper: Vec<(Uuid, Numbers)> = Vec::new();
         for depth in (0..self.chain.files.len()).rev() {
             let Some(table) = self.usable(depth) else { continue };
             let answers = self.answers(depth, table);
@@ -90,50 +93,38 @@ impl Tables {
         let resolving = |depth| Some((depth, self.usable(depth).filter(|t| t.resolves(id))?));
         let found = (0..self.chain.files.len()).rev().find_map(resolving);
         let (last, table) = found.ok_or_else(|| self.unknown(id))?;
-        let mut plan = Plan::held(&self.chain, 0..last, limits);
+        let (mut plan, file) = (Plan::held(&self.chain, 0..last, limits), &self.file(last).vhdx);
         if self.is_root(last) {
             self.verify_clean(last)?;
-            plan.push_units(table, self.file(last).vhdx.virtual_size(), id.number);
-        } else {
-            self.add_child(&mut plan, last, table, id.number)?;
+            plan.push_units(table, file.virtual_size(), id.number);
+            return Ok(plan);
         }
-        Ok(plan)
-    }
-
-    /// Checks whether the file below covers the id. A child inherits its parent's ids while its own
-    /// table starts at zero, so it may resolve an id that is older than itself. The table of the
-    /// file below shows what was written there after the child was created (a merge), and that
-    /// nothing is missing between the two.
-    fn add_child(
-        &self,
-        plan: &mut Plan,
-        depth: usize,
-        table: &Arc<TrackingTable>,
-        number: u32,
-    ) -> Result<()> {
-        let (file, witness) = (&self.file(depth).vhdx, self.witness(depth, table)?);
-        let checked = self.checked(depth, &plan.limits)?;
+        // A child inherits its parent's ids while its own table starts at zero, so it may resolve an
+        // id that is older than itself. The table of the file below shows what was written there
+        // after the child was created (a merge), and that nothing is missing between the two.
+        let witness = self.witness(last, table)?;
+        let checked = self.checked(last, limits)?;
         let contradiction = match checked {
             _ if !file.closed_cleanly() => Some(UNCLEAN),
             checked => checked.and_then(|checked| checked.evidence.contradiction.as_deref()),
         };
         if let Some(reason) = contradiction {
-            let blocks = Extents::new(file.clone(), Coalescing::ByState, &plan.limits);
+            let blocks = Extents::new(file.clone(), Coalescing::ByState, limits);
             plan.layers.push(LayerEntry::new(blocks, file.virtual_size()));
             let message =
                 format!("{reason}; the answer lists everything that the file holds instead");
-            plan.warnings.push(Warning::new(file.file.path(), message));
+            plan.warnings.push(Warning::new(&file.file.path, message));
         } else {
-            plan.push_units(table, file.virtual_size(), number);
+            plan.push_units(table, file.virtual_size(), id.number);
             if checked.is_none_or(|checked| checked.hides_without_data) {
-                let blocks = Extents::new(file.clone(), Coalescing::ByBlock, &plan.limits);
+                let blocks = Extents::new(file.clone(), Coalescing::ByBlock, limits);
                 plan.layers.push(LayerEntry::new(WithoutData(blocks), file.virtual_size()));
             }
         }
         // When the id was created, the disk had no data past the end of this file.
-        let size = file.virtual_size().min(self.file(depth + 1).vhdx.virtual_size());
+        let size = file.virtual_size().min(self.file(last + 1).vhdx.virtual_size());
         plan.push_units(witness, size, witness.header().current.number);
-        Ok(())
+        Ok(plan)
     }
 
     /// Checks the table at `depth` against the blocks of its file. Returns None if the check proves
@@ -148,7 +139,7 @@ impl Tables {
         let checked = &self.checked[depth];
         if checked.get().is_none() {
             // If two threads check the table at the same time, both get the same result.
-            let _ = checked.set(check_table(&self.chain, depth, table, limits)?);
+            let _ = checked.set(check_table(&self.file(depth).vhdx, table, limits)?);
         }
         Ok(checked.get())
     }
@@ -221,14 +212,10 @@ impl Tables {
 }
 
 /// Returns the numbers of a branch that no deeper table resolves.
-fn without(
-    numbers: RangeInclusive<u32>,
-    branch: Uuid,
-    deeper: &[(Uuid, RangeInclusive<u32>)],
-) -> Vec<RangeInclusive<u32>> {
+fn without(numbers: Numbers, branch: Uuid, deeper: &[(Uuid, Numbers)]) -> Vec<Numbers> {
     let mut remaining = vec![numbers];
     for (_, known) in deeper.iter().filter(|(other, _)| *other == branch) {
-        let cut = |range: RangeInclusive<u32>| {
+        let cut = |range: Numbers| {
             let (first, last) = range.into_inner();
             let before = known.start().checked_sub(1).map(|end| first..=end.min(last));
             let after = known.end().checked_add(1).map(|start| start.max(first)..=last);

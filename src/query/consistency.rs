@@ -5,12 +5,11 @@
 //! another file or an older state, the file was written by a program that does not support tables,
 //! or the format differs from what this crate assumes.
 
-use crate::chain::Chain;
 use crate::error::{ErrorKind, Result, Subject};
 use crate::layer::{Layer, LayerState};
 use crate::limits::Limits;
 use crate::rct::{ChangedUnits, TrackingTable};
-use crate::vhdx::{Coalescing, Extents, PayloadState};
+use crate::vhdx::{Coalescing, Extents, PayloadState, Vhdx};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -36,15 +35,13 @@ pub(crate) struct CheckedTable {
     pub hides_without_data: bool,
 }
 
-/// Compares the data of the file at `depth` with its table, up to the first contradiction. The file
+/// Compares the data of a file with its table, up to the first contradiction. The file
 /// must have been tracked from its first byte on.
 pub(crate) fn check_table(
-    chain: &Chain,
-    depth: usize,
+    file: &Arc<Vhdx>,
     table: &Arc<TrackingTable>,
     limits: &Limits,
 ) -> Result<CheckedTable> {
-    let file = &chain.files[depth].vhdx;
     let (size, block_size) = (file.virtual_size(), u64::from(file.metadata.block_size));
     let mut check = Check {
         blocks: Extents::new(file.clone(), Coalescing::ByState, limits),

@@ -44,9 +44,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(tables: &Tables, reference: &Reference, limits: &Limits) -> Result<Self> {
-        let chain = &tables.chain;
-        let invalid =
-            |message: &str| Err(chain.leaf().file.error(ErrorKind::InvalidParameter, message));
+        let (chain, leaf) = (&tables.chain, tables.chain.leaf());
+        let invalid = |message: &str| Err(leaf.file.error(ErrorKind::InvalidParameter, message));
         match *reference {
             Reference::Allocated => {
                 chain.verify_complete()?;
@@ -60,9 +59,7 @@ impl Plan {
                 let below = chain.files[depth].vhdx.virtual_size();
                 Ok(Plan { below, ..Self::held(chain, 0..depth, limits) })
             }
-            Reference::Parent if chain.leaf().metadata.has_parent() => {
-                Ok(Self::held(chain, 0..1, limits))
-            }
+            Reference::Parent if leaf.metadata.has_parent() => Ok(Self::held(chain, 0..1, limits)),
             Reference::Parent => invalid(
                 "the baseline is the disk's parent, but this disk has none; ask since * or an RCT id",
             ),

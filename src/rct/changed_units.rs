@@ -140,7 +140,7 @@ impl ChangedUnits {
         let file = &self.table.file;
         let first = OFFSET_TABLE / PAGE + offset_pages(self.table.header().units);
         // An entry is an i32, so it cannot name a page after 2^31.
-        let end = (file.length() / PAGE).min(1 << 31);
+        let end = (file.length / PAGE).min(1 << 31);
         if page < first || page >= end {
             return Err(file.name(RctError::PageNumber { chunk, page, first, end }));
         }

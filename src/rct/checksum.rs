@@ -52,9 +52,8 @@ impl Checksum {
             End::At(until) => Some(until),
             End::History => history_end(bytes),
         };
-        let Some(covered) = until.and_then(|until| bytes.get(self.from..until)) else {
-            return false;
-        };
+        let covered = until.and_then(|until| bytes.get(self.from..until));
+        let Some(covered) = covered else { return false };
         let start = if self.raw { u32::MAX } else { 0 };
         let crc = match self.at.checked_sub(self.from) {
             Some(inside) if inside + 4 <= covered.len() => {
@@ -125,12 +124,9 @@ pub fn header_checksum(copies: [&[u8]; 2]) -> Option<Checksum> {
     first_holding(likely, copies).or_else(|| first_holding(HEADER_CHECKSUMS.all(), copies))
 }
 
-fn first_holding(
-    candidates: impl Iterator<Item = Checksum>,
-    copies: [&[u8]; 2],
-) -> Option<Checksum> {
+fn first_holding(sums: impl Iterator<Item = Checksum>, copies: [&[u8]; 2]) -> Option<Checksum> {
     let mut on_one = None;
-    for sum in candidates {
+    for sum in sums {
         match copies.map(|copy| sum.holds(copy)) {
             [true, true] => return Some(sum),
             [false, false] => {}

@@ -73,9 +73,8 @@ impl_from_format!(RctError);
 impl RctError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::HeaderChecksum { .. } | Self::BranchCount { .. } | Self::Units { .. } => {
-                ErrorKind::UntrustedTracking
-            }
+            Self::HeaderChecksum { .. } | Self::BranchCount { .. } => ErrorKind::UntrustedTracking,
+            Self::Units { .. } => ErrorKind::UntrustedTracking,
             Self::Empty | Self::Length { .. } => ErrorKind::Truncated,
             Self::Changed => ErrorKind::Changed,
             _ => ErrorKind::Corrupt,

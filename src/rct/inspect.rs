@@ -37,10 +37,10 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     let limits = Limits::default();
     let file = Reader::open_local(path.as_ref(), Subject::TrackingTable)?;
     let file = file.within(&limits);
-    if file.length() == 0 {
+    if file.length == 0 {
         return Err(file.name(RctError::Empty));
     }
-    let mut found = Inspection { file_length: file.length(), ..Inspection::default() };
+    let mut found = Inspection { file_length: file.length, ..Inspection::default() };
     let first = found.read(file, 0, PAGE_BYTES, "the first page")?;
     found.add_unknown(0, &first);
     let mut copies = [const { Vec::new() }; 2];
@@ -69,12 +69,12 @@ fn header_checksums(found: &mut Inspection, copies: [&[u8]; 2], checksum: Option
             [first, _] => format!("{sum} holds on header {} only", if first { 1 } else { 2 }),
         },
     };
-    found.notes.push(format!("header checksum: {note}; {}", tried(&HEADER_CHECKSUMS)));
+    found.note(format!("header checksum: {note}; {}", tried(&HEADER_CHECKSUMS)));
     // Another convention may be correct on the other copy.
     let Some(sum) = checksum else { return };
     for (copy, bytes) in copies.iter().enumerate().filter(|(_, bytes)| !sum.holds(bytes)) {
         if let Some(other) = HEADER_CHECKSUMS.all().find(|sum| sum.holds(bytes)) {
-            found.notes.push(format!(
+            found.note(format!(
                 "{other} holds on header {}, which is not valid nevertheless: a file has one convention, and {sum} \
                  is more likely",
                 copy + 1
@@ -136,11 +136,9 @@ fn header(
     }
     let is_valid = holding.is_some() && header.has_valid_branch_count();
     if !is_valid {
-        found
-            .notes
-            .push(format!("{name} is not valid: its checksum or its branch count does not hold"));
+        found.note(format!("{name} is not valid: its checksum or its branch count does not hold"));
     } else if !header.is_consistent() {
-        found.notes.push(format!(
+        found.note(format!(
             "{name} has a history that does not fit its current id: only ids of the current branch are answered"
         ));
     }
@@ -174,8 +172,7 @@ fn offset_table(found: &mut Inspection, file: FileView<'_>, pages: u64) -> Resul
     }
     for (what, count) in [("offset", pages), ("sequence", detailed.len() as u64)] {
         if count > MAX_PAGES {
-            let note = format!("of at least {count} {what} pages the first {MAX_PAGES} are shown");
-            found.notes.push(note);
+            found.note(format!("of at least {count} {what} pages the first {MAX_PAGES} are shown"));
         }
     }
     detailed.truncate(to_usize(MAX_PAGES));
@@ -214,8 +211,8 @@ fn sequence_pages(found: &mut Inspection, file: FileView<'_>, pages: &[(u64, u64
             None => format!("holds on none of {seen} pages"),
         };
         let tried = tried(&SEQUENCE_CHECKSUMS);
-        found.notes.push(format!("sequence page checksum: {holds}; {tried}"));
-        found.notes.push(format!(
+        found.note(format!("sequence page checksum: {holds}; {tried}"));
+        found.note(format!(
             "the first word of {indexed} of {seen} sequence pages is its chunk's index"
         ));
     }

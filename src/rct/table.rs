@@ -31,15 +31,11 @@ impl TrackingTable {
     /// file ends before its offset table does.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let file = Reader::open_local(path.as_ref(), Subject::TrackingTable)?;
-        Self::read_any(file, None, &Limits::default())
+        Self::read(file, None, &Limits::default())
     }
 
-    /// Reads the table of a disk of this size.
-    pub(crate) fn read(file: Reader, disk_size: u64, limits: &Limits) -> Result<Self> {
-        Self::read_any(file, Some(disk_size), limits)
-    }
-
-    fn read_any(file: Reader, disk_size: Option<u64>, limits: &Limits) -> Result<Self> {
+    /// Reads the table of a disk of this size, or of any size.
+    pub(crate) fn read(file: Reader, disk_size: Option<u64>, limits: &Limits) -> Result<Self> {
         let current = CurrentHeader::read(file.within(limits))?;
         let units = current.header.units;
         if let Some(disk_size) = disk_size.filter(|&size| layout::units(size) != units) {
@@ -47,8 +43,8 @@ impl TrackingTable {
             return Err(file.name(RctError::Units { expected, disk_size, found: units }));
         }
         let expected = OFFSET_TABLE + offset_pages(units) * PAGE;
-        if file.length() < expected {
-            return Err(file.name(RctError::Length { units, expected, found: file.length() }));
+        if file.length < expected {
+            return Err(file.name(RctError::Length { units, expected, found: file.length }));
         }
         Ok(TrackingTable { file, current })
     }
@@ -56,7 +52,7 @@ impl TrackingTable {
     /// Returns the path that the table was opened with.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.file.path()
+        &self.file.path
     }
 
     /// Returns the current header.
@@ -123,7 +119,7 @@ impl TrackingTable {
     pub(crate) fn verify_unchanged(&self, limits: &Limits) -> Result<()> {
         use ErrorKind::{Truncated, UntrustedTracking};
         let file = self.file.within(limits);
-        if file.has_same_version()? && file.length_now()? == file.length() {
+        if file.has_same_version()? && file.has_same_length()? {
             match CurrentHeader::read(file) {
                 Ok(now) if now == self.current => return Ok(()),
                 Err(error) if !matches!(error.kind(), UntrustedTracking | Truncated) => {
@@ -145,8 +141,8 @@ mod tests {
     #[test]
     fn source_is_the_sentence_of_the_format() {
         let zeros = Arc::new(SliceSource(vec![0; 0xA000]));
-        let file = Reader::new(Path::new("a.rct"), Subject::TrackingTable, zeros).unwrap();
-        let error = TrackingTable::read(file, 1 << 20, &Limits::default()).unwrap_err();
+        let file = Reader::new(Path::new("a.rct"), Subject::TrackingTable, Ok(zeros)).unwrap();
+        let error = TrackingTable::read(file, Some(1 << 20), &Limits::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UntrustedTracking);
         let source = error.source().unwrap();
         assert!(source.is::<RctError>(), "{source:?}");

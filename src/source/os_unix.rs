@@ -67,17 +67,12 @@ pub(super) fn verify_no_write_lock(_: &File) -> io::Result<()> {
 /// kind. False if the file system has no locks.
 #[allow(clippy::cast_possible_truncation, reason = "kinds of locks are 0 to 2")]
 #[cfg(target_os = "linux")]
-fn is_locked_against(
-    file: &File,
-    kind: libc::c_int,
-    start: libc::off_t,
-    length: libc::off_t,
-) -> bool {
+fn is_locked_against(file: &File, kind: libc::c_int, start: libc::off_t, len: libc::off_t) -> bool {
     // SAFETY: a `flock` consists of integers, for which zeros are valid.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = kind as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
-    (lock.l_start, lock.l_len) = (start, length);
+    (lock.l_start, lock.l_len) = (start, len);
     let descriptor = std::os::fd::AsRawFd::as_raw_fd(file);
     // SAFETY: the descriptor is open as long as `file` is borrowed; the kernel reads and writes
     // one `flock`, which outlives the call.

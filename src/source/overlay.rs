@@ -1,5 +1,7 @@
 //! The updates of a replayed log over a file: pages from elsewhere in the file, and zeros.
 
+use crate::error::Result;
+use crate::limits::{MemoryBudget, MemoryReservation};
 use rangemap::RangeMap;
 
 /// Pages are replaced by a data descriptor's sector, as [MS-VHDX] 2.3.1 defines the update:
@@ -21,23 +23,29 @@ pub(crate) enum OverlayEntry {
 /// Entries by range; none overlap. They refer to the log instead of holding copies of it, so a
 /// large log takes little memory.
 #[derive(Debug, Default)]
-pub(crate) struct Overlay(RangeMap<u64, OverlayEntry>);
+pub(crate) struct Overlay {
+    entries: RangeMap<u64, OverlayEntry>,
+    reservation: MemoryReservation,
+}
+
+/// The approximate memory that one entry takes.
+const ENTRY_BYTES: u64 = 96;
 
 impl Overlay {
-    /// The approximate memory that one entry takes.
-    pub(crate) const ENTRY_BYTES: u64 = 96;
-
-    /// Puts an entry over any existing ones. Both ends are multiples of a page, so a page is
-    /// replaced as a whole, and only zeros are ever split. An empty range changes nothing.
-    pub(crate) fn insert(&mut self, start: u64, end: u64, entry: OverlayEntry) {
-        // The map panics on an empty range.
-        if start < end {
-            self.0.insert(start..end, entry);
-        }
+    pub(crate) fn new(memory: &MemoryBudget) -> Self {
+        Overlay { entries: RangeMap::new(), reservation: memory.reservation() }
     }
 
-    pub(crate) fn len(&self) -> u64 {
-        self.0.len() as u64
+    /// Puts an entry over any existing ones. Both ends are multiples of a page, so a page is
+    /// replaced as a whole, and only zeros are ever split. An empty range changes nothing. Fails if
+    /// the memory budget is exceeded.
+    pub(crate) fn insert(&mut self, start: u64, end: u64, entry: OverlayEntry) -> Result<()> {
+        // The map panics on an empty range.
+        if start < end {
+            self.entries.insert(start..end, entry);
+        }
+        let bytes = self.entries.len() as u64 * ENTRY_BYTES;
+        self.reservation.grow_to(bytes, "the log's replay")
     }
 
     /// Returns the entries that overlap `start..end`, in order, with their own ranges.
@@ -46,7 +54,7 @@ impl Overlay {
         start: u64,
         end: u64,
     ) -> impl Iterator<Item = (u64, u64, OverlayEntry)> + '_ {
-        let entries = self.0.overlapping(start..end);
+        let entries = self.entries.overlapping(start..end);
         // The map also returns an entry around an empty range.
         entries.filter(move |_| start < end).map(|(range, entry)| (range.start, range.end, *entry))
     }
@@ -65,11 +73,11 @@ mod tests {
     #[test]
     fn later_entries_win_and_zeros_are_split() {
         let mut overlay = Overlay::default();
-        overlay.insert(0, 10 * PAGE, OverlayEntry::Zeros);
-        overlay.insert(3 * PAGE, 4 * PAGE, page(7));
-        overlay.insert(8 * PAGE, 12 * PAGE, OverlayEntry::Zeros);
-        overlay.insert(3 * PAGE, 4 * PAGE, page(9));
-        overlay.insert(5 * PAGE, 5 * PAGE, page(11));
+        overlay.insert(0, 10 * PAGE, OverlayEntry::Zeros).unwrap();
+        overlay.insert(3 * PAGE, 4 * PAGE, page(7)).unwrap();
+        overlay.insert(8 * PAGE, 12 * PAGE, OverlayEntry::Zeros).unwrap();
+        overlay.insert(3 * PAGE, 4 * PAGE, page(9)).unwrap();
+        overlay.insert(5 * PAGE, 5 * PAGE, page(11)).unwrap();
         let all: Vec<_> = overlay.overlapping(0, 20 * PAGE).collect();
         let zeros = |from: u64, to: u64| (from * PAGE, to * PAGE, OverlayEntry::Zeros);
         assert_eq!(all, [zeros(0, 3), (3 * PAGE, 4 * PAGE, page(9)), zeros(4, 12)]);

@@ -36,10 +36,8 @@ fn verify_regular(metadata: &Metadata) -> io::Result<()> {
         return Ok(());
     }
     let kind = if metadata.is_dir() { "a directory" } else { "a device, pipe or socket" };
-    Err(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!("expected a regular file, found {kind}"),
-    ))
+    let message = format!("expected a regular file, found {kind}");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
 }
 
 /// Checks for a `flock` (Windows: `LockFileEx`), which can only be probed by taking it. It is

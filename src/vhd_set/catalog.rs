@@ -103,7 +103,7 @@ impl SnapshotCatalog {
     }
 
     pub(super) fn read(file: FileView<'_>) -> Result<Self> {
-        let length = file.length();
+        let length = file.length;
         if length > MAX_CATALOG_BYTES {
             return Err(file.name(SetError::CatalogLength(length)));
         }

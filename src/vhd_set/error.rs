@@ -91,9 +91,8 @@ impl SetError {
             Self::HeaderVersion(_) => ErrorKind::UnsupportedVersion,
             Self::Changed => ErrorKind::Changed,
             Self::FileNotFound { .. } | Self::ReferenceOnly(_) => ErrorKind::ParentNotFound,
-            Self::NoCatalog { .. } | Self::NotListed { .. } | Self::Unrelated { .. } => {
-                ErrorKind::InvalidParameter
-            }
+            Self::NoCatalog { .. } | Self::NotListed { .. } => ErrorKind::InvalidParameter,
+            Self::Unrelated { .. } => ErrorKind::InvalidParameter,
             Self::UnknownRecords { .. } => ErrorKind::UnknownRequired,
             Self::Stale { .. } => ErrorKind::CatalogMismatch,
             _ => ErrorKind::Corrupt,

@@ -3,7 +3,7 @@
 use super::error::SetError;
 use super::layout::*;
 use super::raw::{FileIdentifier, HeaderCopy, checksum_holds};
-use crate::chain::{FileResolver, WindowsPath};
+use crate::chain::WindowsPath;
 use crate::error::{Error, Result, Subject};
 use crate::inspect::hex;
 use crate::limits::Limits;
@@ -33,7 +33,7 @@ impl VhdSet {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let limits = Limits::default();
         let file = Reader::open_local(path.as_ref(), Subject::VhdSet)?;
-        let length = file.length().min(FileIdentifier::BYTES as u64);
+        let length = file.length.min(FileIdentifier::BYTES as u64);
         let view = file.within(&limits);
         let start = view.read_vec(0, to_usize(length), "the file identifier")?;
         Self::read(file, &start, &limits)
@@ -67,7 +67,7 @@ impl VhdSet {
     /// Returns the path that the file was opened with.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.file.path()
+        &self.file.path
     }
 
     /// Returns the name of the program that wrote the file; diagnostic only.
@@ -112,38 +112,12 @@ impl VhdSet {
         self.file.name(error)
     }
 
-    /// Returns the active file, if it can be found.
-    pub(crate) fn active_file(&self, resolver: &FileResolver) -> Result<PathBuf> {
-        self.find(resolver, &self.active_name, "the set's active file")
-    }
-
-    /// Returns the existing file for a Windows path: the file of this name in the set's directory,
-    /// else in a search directory. The path's own directories belong to the host that wrote it and
-    /// may hold another copy here.
-    pub(super) fn locate(&self, resolver: &FileResolver, path: &str) -> Option<PathBuf> {
-        let name = WindowsPath(path).file_name()?;
-        resolver.candidates(self.path(), &[name]).into_iter().next()
-    }
-
-    /// Returns the file that [`locate`](Self::locate) finds, or fails if there is none.
-    pub(super) fn find(
-        &self,
-        resolver: &FileResolver,
-        path: &str,
-        what: &'static str,
-    ) -> Result<PathBuf> {
-        self.locate(resolver, path).ok_or_else(|| {
-            let searched = resolver.search_paths.len();
-            self.error(SetError::FileNotFound { what, path: path.to_owned(), searched })
-        })
-    }
-
     /// Fails with "in use" if the set was changed since it was opened.
     pub(crate) fn verify_unchanged(&self, limits: &Limits) -> Result<()> {
         let file = self.file.within(limits);
         let is_unchanged = file.has_same_version()?
             && current_header(file)?.sequence_number == self.sequence_number
-            && file.length_now()? == file.length();
+            && file.has_same_length()?;
         if is_unchanged { Ok(()) } else { Err(self.error(SetError::Changed)) }
     }
 }
@@ -199,7 +173,7 @@ fn unknown_records(file: FileView<'_>, header: &HeaderCopy, name_end: u64) -> Re
     if header.records.iter().any(|&byte| byte != 0) {
         found.push(format!("the header has unknown data after {RECORDS_AT:#x}"));
     }
-    let length = file.length() - name_end;
+    let length = file.length - name_end;
     if length > MAX_DATA_BYTES {
         found.push(format!("the file has {length} more bytes after the active file's name"));
         return Ok(found);
@@ -225,7 +199,7 @@ mod tests {
         let mut bytes = vec![0; 0x4_0000];
         bytes[..8].copy_from_slice(FILE_SIGNATURE);
         let source = Arc::new(SliceSource(bytes.clone()));
-        let file = Reader::new(Path::new("a.vhds"), Subject::VhdSet, source).unwrap();
+        let file = Reader::new(Path::new("a.vhds"), Subject::VhdSet, Ok(source)).unwrap();
         let error = VhdSet::read(file, &bytes, &Limits::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         let source = error.source().unwrap();

@@ -23,7 +23,7 @@ const MAX_SHOWN: u64 = 1 << 20;
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     let (file, limits) = (Reader::open_local(path.as_ref(), Subject::VhdSet)?, Limits::default());
     let file = file.within(&limits);
-    let mut found = Inspection { file_length: file.length(), ..Inspection::default() };
+    let mut found = Inspection { file_length: file.length, ..Inspection::default() };
     let start = found.read(file, 0, FileIdentifier::BYTES, "the file's first bytes")?;
     verify_signature(&file, &start)?;
     let mut fields = Fields::recording("the file identifier", &start, 0);
@@ -40,14 +40,14 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     for (copy, offset) in HEADER_OFFSETS.into_iter().enumerate() {
         let bytes = found.read(file, offset, HEADER_BYTES, "a header")?;
         if bytes.len() == HEADER_BYTES {
-            name = header(&mut found, copy, offset, &bytes)?.max(name);
+            name = header(&mut found, copy, &bytes)?.max(name);
         }
     }
     let data = HEADER_OFFSETS[1] + HEADER_BYTES as u64;
-    let end = file.length().min(data + MAX_SHOWN);
-    if end < file.length() {
-        let rest = file.length() - end;
-        found.notes.push(format!("the file has {rest} more bytes, which are not shown"));
+    let end = file.length.min(data + MAX_SHOWN);
+    if end < file.length {
+        let rest = file.length - end;
+        found.note(format!("the file has {rest} more bytes, which are not shown"));
     }
     if end > data {
         let name = name.map(|(_, start, end)| (start, end));
@@ -67,13 +67,8 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
 
 /// Shows a header copy; returns its sequence number and the active name's start and end if it is
 /// valid.
-fn header(
-    found: &mut Inspection,
-    copy: usize,
-    at: u64,
-    bytes: &[u8],
-) -> Result<Option<(u64, u64, u64)>> {
-    let name = format!("header {}", copy + 1);
+fn header(found: &mut Inspection, copy: usize, bytes: &[u8]) -> Result<Option<(u64, u64, u64)>> {
+    let (name, at) = (format!("header {}", copy + 1), HEADER_OFFSETS[copy]);
     let mut fields = Fields::recording("a header", bytes, at);
     let raw = HeaderCopy::parse(&mut fields)?;
     let holds = checksum_holds(bytes);
@@ -89,8 +84,7 @@ fn header(
     }
     let is_valid = holds && raw.signature == *HEADER_SIGNATURE;
     if !is_valid {
-        let note = format!("{name} is not valid: its signature or its checksum does not hold");
-        found.notes.push(note);
+        found.note(format!("{name} is not valid: its signature or its checksum does not hold"));
     }
     let start = u64::from(raw.active_name_offset);
     let end = start + u64::from(raw.active_name_length);

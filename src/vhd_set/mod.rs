@@ -19,4 +19,4 @@ pub use catalog::{Snapshot, SnapshotCatalog};
 pub use file::VhdSet;
 pub use inspect::inspect;
 pub use layout::FACTS;
-pub(crate) use resolve::{SnapshotResolver, Snapshots};
+pub(crate) use resolve::{OpenSet, SnapshotResolver};

@@ -3,7 +3,7 @@
 use super::error::SetError;
 use super::{Snapshot, SnapshotCatalog, VhdSet};
 use crate::baseline::SnapshotId;
-use crate::chain::{Chain, FileResolver};
+use crate::chain::{Chain, FileResolver, WindowsPath};
 use crate::error::{Error, Result, Subject};
 use crate::limits::Limits;
 use crate::query::Reference;
@@ -12,8 +12,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The known snapshots of a set, from its catalogs. The names of its files prove nothing.
-pub(crate) struct Snapshots {
+/// A set with its known snapshots, from its catalogs. The names of its files prove nothing.
+pub(crate) struct OpenSet {
+    pub file: VhdSet,
     /// The catalogs in order of precedence.
     catalogs: Vec<Catalog>,
     /// The reason why the catalog beside the set cannot be read.
@@ -28,21 +29,21 @@ pub(super) struct Catalog {
     modified: Option<SystemTime>,
 }
 
-impl Snapshots {
+impl OpenSet {
     /// Collects the caller's catalog first, then the one beside the set.
     ///
     /// # Errors
     /// Only the limits of the opening. If a catalog beside the set cannot be read, the reason is
     /// kept for questions that need it.
-    pub(crate) fn gather(
+    pub(crate) fn new(
         resolver: &FileResolver,
-        set: &VhdSet,
+        file: VhdSet,
         given: Option<SnapshotCatalog>,
         limits: &Limits,
     ) -> Result<Self> {
         let given = given.map(|listed| Catalog { file: None, listed, modified: None });
         let mut catalogs: Vec<Catalog> = given.into_iter().collect();
-        let unreadable = match beside(resolver, set, limits) {
+        let unreadable = match beside(resolver, &file, limits) {
             Ok(catalog) => {
                 catalogs.extend(catalog);
                 None
@@ -50,26 +51,26 @@ impl Snapshots {
             Err(error) if error.concerns_request() => return Err(error),
             Err(error) => Some(error),
         };
-        Ok(Snapshots { catalogs, unreadable })
+        Ok(OpenSet { file, catalogs, unreadable })
     }
 
     /// Returns a warning for each catalog that is older than the set.
-    pub(crate) fn warnings(&self, set: &VhdSet) -> Vec<Warning> {
+    pub(crate) fn warnings(&self) -> Vec<Warning> {
         let message =
             "the snapshot catalog is older than the set, which may have other snapshots by now";
         let older = self.catalogs.iter().filter_map(|catalog| {
-            let is_older = catalog.modified.is_some() && catalog.modified < set.modified();
+            let is_older = catalog.modified.is_some() && catalog.modified < self.file.modified();
             Some(Warning::new(catalog.file.as_deref().filter(|_| is_older)?, message))
         });
         let unreadable = self.unreadable.as_ref().map(|error| {
             let message = format!("the snapshot catalog cannot be used: {}", error.message());
-            Warning::new(error.path().unwrap_or(set.path()), message)
+            Warning::new(error.path().unwrap_or(self.file.path()), message)
         });
         older.chain(unreadable).collect()
     }
 
     /// Returns every known snapshot, each from the first catalog that lists it.
-    pub(crate) fn all(&self) -> Vec<Snapshot> {
+    pub(crate) fn snapshots(&self) -> Vec<Snapshot> {
         let mut ids = HashSet::new();
         let listed = self.catalogs.iter().flat_map(|catalog| &catalog.listed.snapshots).cloned();
         listed.filter(|snapshot| ids.insert(snapshot.id)).collect()
@@ -78,9 +79,8 @@ impl Snapshots {
 
 /// Reads the catalog beside the set, if there is one.
 fn beside(resolver: &FileResolver, set: &VhdSet, limits: &Limits) -> Result<Option<Catalog>> {
-    let Some(path) = resolver.existing(&set.catalog_path()).into_iter().next() else {
-        return Ok(None);
-    };
+    let found = resolver.existing(&set.catalog_path()).unwrap_or_default();
+    let Some(path) = found.into_iter().next() else { return Ok(None) };
     let file = resolver.open(&path, Subject::Catalog, limits)?;
     let (listed, modified) = (SnapshotCatalog::read(file.within(limits))?, file.modified());
     Ok(Some(Catalog { file: Some(path), listed, modified }))
@@ -89,8 +89,7 @@ fn beside(resolver: &FileResolver, set: &VhdSet, limits: &Limits) -> Result<Opti
 /// Turns snapshot ids into files and chains.
 pub(crate) struct SnapshotResolver<'a> {
     pub resolver: &'a FileResolver,
-    pub set: &'a VhdSet,
-    pub snapshots: &'a Snapshots,
+    pub set: &'a OpenSet,
     pub limits: &'a Limits,
 }
 
@@ -103,22 +102,20 @@ pub(super) struct Listed<'a> {
 impl<'a> SnapshotResolver<'a> {
     /// Returns the snapshot with this id, from the first catalog that lists it.
     fn snapshot(&self, id: SnapshotId) -> Result<Listed<'a>> {
-        let mut listed = self
-            .snapshots
-            .catalogs
-            .iter()
-            .filter_map(|catalog| Some(Listed { snapshot: catalog.listed.get(id)?, catalog }));
-        listed.next().ok_or_else(|| self.unknown(id))
+        let list =
+            |catalog: &'a Catalog| Some(Listed { snapshot: catalog.listed.get(id)?, catalog });
+        let listed = self.set.catalogs.iter().find_map(list);
+        listed.ok_or_else(|| self.unknown(id))
     }
 
     fn unknown(&self, id: SnapshotId) -> Error {
-        if let Some(error) = &self.snapshots.unreadable {
+        if let Some(error) = &self.set.unreadable {
             return error.clone();
         }
-        let (records, next_step) = (self.set.unknown_records().join(", "), self.how_to_list());
-        self.set.error(if !records.is_empty() {
+        let (records, next_step) = (self.set.file.unknown_records().join(", "), self.how_to_list());
+        self.set.file.error(if !records.is_empty() {
             SetError::UnknownRecords { id, records, next_step }
-        } else if self.snapshots.catalogs.is_empty() {
+        } else if self.set.catalogs.is_empty() {
             SetError::NoCatalog { id, next_step }
         } else {
             SetError::NotListed { id, next_step }
@@ -131,17 +128,38 @@ impl<'a> SnapshotResolver<'a> {
         format!(
             "run `Get-VHDSnapshot -Path {} -GetParentPaths | ConvertTo-Json` on the Hyper-V host and save its output \
              beside the set as {}",
-            name(self.set.path()),
-            name(&self.set.catalog_path())
+            name(self.set.file.path()),
+            name(&self.set.file.catalog_path())
         )
+    }
+
+    /// Returns the existing file for a Windows path: the file of this name in the set's directory,
+    /// else in a search directory. The path's own directories belong to the host that wrote it and
+    /// may hold another copy here.
+    pub(super) fn locate(&self, path: &str) -> Option<PathBuf> {
+        let name = WindowsPath(path).file_name()?;
+        self.resolver.search(self.set.file.path(), &[name]).0.into_iter().next()
+    }
+
+    /// Returns the file that [`locate`](Self::locate) finds, or fails if there is none.
+    fn find(&self, path: &str, what: &'static str) -> Result<PathBuf> {
+        self.locate(path).ok_or_else(|| {
+            let searched = self.resolver.search_paths.len();
+            self.set.file.error(SetError::FileNotFound { what, path: path.to_owned(), searched })
+        })
+    }
+
+    /// Returns the active file, if it can be found.
+    pub(crate) fn active_file(&self) -> Result<PathBuf> {
+        self.find(self.set.file.active_name(), "the set's active file")
     }
 
     /// Returns the file of a snapshot that is the target. It must be opened and then
     /// [verified](Self::verify_target).
     pub(crate) fn target(&self, id: SnapshotId) -> Result<PathBuf> {
         match &self.snapshot(id)?.snapshot.path {
-            Some(path) => self.set.find(self.resolver, path, "the target snapshot's file"),
-            None => Err(self.set.error(SetError::ReferenceOnly(id))),
+            Some(path) => self.find(path, "the target snapshot's file"),
+            None => Err(self.set.file.error(SetError::ReferenceOnly(id))),
         }
     }
 
@@ -155,14 +173,14 @@ impl<'a> SnapshotResolver<'a> {
     /// Resolves a snapshot as a baseline for the chain of the target.
     pub(crate) fn reference(&self, id: SnapshotId, chain: &Chain) -> Result<Reference> {
         let baseline = self.snapshot(id)?;
-        let unrelated = |reason: String| self.set.error(SetError::Unrelated { id, reason });
+        let unrelated = |reason: String| self.set.file.error(SetError::Unrelated { id, reason });
         let Some(path) = &baseline.snapshot.path else {
             self.verify_catalog(baseline.catalog)?;
             return baseline.snapshot.rct_id.map(Reference::Rct).ok_or_else(|| {
                 unrelated("its file was merged away, and the catalog lists no RCT id of it".into())
             });
         };
-        let file = self.set.find(self.resolver, path, "the baseline snapshot's file")?;
+        let file = self.find(path, "the baseline snapshot's file")?;
         self.verify_catalog(baseline.catalog)?;
         // Its RCT id cannot be used without its file in the chain: the answer would lack what was
         // written to the branch that contains the file.

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 impl SnapshotResolver<'_> {
     fn stale(&self, catalog: &Catalog, differs: String) -> Error {
         let error = SetError::Stale { differs, next_step: self.how_to_list() };
-        let place = catalog.file.as_deref().unwrap_or(self.set.path());
+        let place = catalog.file.as_deref().unwrap_or(self.set.file.path());
         Error::from(error).in_file(Subject::Catalog, place)
     }
 
@@ -29,7 +29,7 @@ impl SnapshotResolver<'_> {
                     continue;
                 }
                 self.limits.check()?;
-                if self.set.locate(self.resolver, path).is_none() {
+                if self.locate(path).is_none() {
                     let differs = format!(
                         "expected {what} of snapshot {}, {}, in the set's directory or in one of {} search \
                          directories, found none",
@@ -95,9 +95,9 @@ impl SnapshotResolver<'_> {
     /// Returns whether a path of the catalog refers to the file at this depth of the chain.
     fn is_file_of(&self, chain: &Chain, depth: usize, path: &str) -> bool {
         let file = &chain.files[depth];
-        let name = file.vhdx.file.path().file_name().and_then(|name| name.to_str());
+        let name = file.vhdx.file.path.file_name().and_then(|name| name.to_str());
         name.is_some_and(|name| same_name(name, path_name(path)))
-            || self.set.locate(self.resolver, path).as_ref() == Some(&file.name)
+            || self.locate(path).as_ref() == Some(&file.name)
     }
 }
 
@@ -122,7 +122,7 @@ fn rct_id_difference(id: RctId, chain: &Chain, depth: usize) -> Result<Option<St
 }
 
 fn file_name(chain: &Chain, depth: usize) -> String {
-    chain.files[depth].vhdx.file.path().file_name().unwrap_or_default().display().to_string()
+    chain.files[depth].vhdx.file.path.file_name().unwrap_or_default().display().to_string()
 }
 
 /// Returns a key that is equal for names that [`same_name`] considers the same.

@@ -1,5 +1,7 @@
 //! Sector bitmaps ([MS-VHDX] 2.4): one bit per logical sector, least significant first.
 
+use byteorder::{ByteOrder, LittleEndian};
+
 /// Returns the length of the run of equal bits that starts at bit `from`, and the value of those
 /// bits. Does not examine bits from `until` on. `from < until <= 8 * bytes.len()`.
 pub(crate) fn run(bytes: &[u8], from: usize, until: usize) -> (usize, bool) {
@@ -25,11 +27,7 @@ fn word(bytes: &[u8], at: usize) -> u64 {
     let rest = &bytes[at..];
     match rest.first_chunk() {
         Some(word) => u64::from_le_bytes(*word),
-        None => {
-            let mut word = [0; 8];
-            word[..rest.len()].copy_from_slice(rest);
-            u64::from_le_bytes(word)
-        }
+        None => LittleEndian::read_uint(rest, rest.len()),
     }
 }
 

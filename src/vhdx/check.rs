@@ -48,16 +48,13 @@ impl Vhdx {
     /// a finding.
     pub(crate) fn check(&self, limits: &Limits) -> Result<FileCheck> {
         let mut report = self.log_findings.clone();
-        for (what, states) in
-            [(HEADERS.what, self.header_copies), (REGION_TABLES.what, self.regions.states)]
-        {
-            for (index, state) in
-                states.into_iter().enumerate().filter(|found| found.1 != CopyState::Valid)
-            {
-                report.add(Finding::Copy { what, index, state });
-            }
+        let copies = [(&HEADERS, self.header_copies), (&REGION_TABLES, self.regions.states)];
+        for (StoredTwice { what, .. }, states) in copies {
+            let invalid =
+                states.into_iter().enumerate().filter(|(_, state)| *state != CopyState::Valid);
+            invalid.for_each(|(index, state)| report.add(Finding::Copy { what, index, state }));
         }
-        let used = self.file.length().div_ceil(MIB);
+        let used = self.file.length.div_ceil(MIB);
         limits.memory.check(used / 8, "the map of used blocks")?;
         let mut used: BitVec = BitVec::repeat(false, to_usize(used));
         report.entries = self.shape.entries;

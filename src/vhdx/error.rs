@@ -156,32 +156,26 @@ impl_from_format!(VhdxError);
 
 impl VhdxError {
     fn kind(&self) -> ErrorKind {
+        use ErrorKind as K;
         use VhdxError::*;
         match self {
-            Signature { format: OtherFormat::Unknown, .. } => ErrorKind::NotVirtualDisk,
-            Signature { .. } => ErrorKind::UnknownFormat,
-            Truncated { .. } | LogFileLength { .. } => ErrorKind::Truncated,
-            NoValidCopy { .. } | HeadersDiffer(_) | Place { .. } => ErrorKind::Corrupt,
-            RegionCount(_) | RegionMissing(_) | RegionTwice(_) => ErrorKind::Corrupt,
-            RegionOverlap { .. } => ErrorKind::Corrupt,
-            Version { .. } => ErrorKind::UnsupportedVersion,
-            UnknownRequired { .. } | LocatorType { .. } => ErrorKind::UnknownRequired,
-            Changed | LogChanged => ErrorKind::Changed,
-            BatLength { .. } | BatEntry { .. } => ErrorKind::BatCorrupt,
-            Incomplete => ErrorKind::Incomplete,
-            MetadataTable { .. } | ItemTwice(_) | ItemOverlap(..) | ItemPlace { .. } => {
-                ErrorKind::MetadataCorrupt
-            }
-            ItemMissing(_) | ItemLength { .. } | SectorSize { .. } | BlockSize(_) => {
-                ErrorKind::MetadataCorrupt
-            }
-            VirtualSize { .. } | LocatorCount { .. } | LocatorText { .. } | LocatorEncoding(_) => {
-                ErrorKind::MetadataCorrupt
-            }
-            LocatorKeyTwice(_) | LocatorLinkage | LocatorGuid(_) => ErrorKind::MetadataCorrupt,
-            LogOverlap | LogSequence { .. } | LogContradiction { .. } | LogUpdate { .. } => {
-                ErrorKind::LogCorrupt
-            }
+            Signature { format: OtherFormat::Unknown, .. } => K::NotVirtualDisk,
+            Signature { .. } => K::UnknownFormat,
+            Truncated { .. } | LogFileLength { .. } => K::Truncated,
+            NoValidCopy { .. } | HeadersDiffer(_) | Place { .. } | RegionCount(_) => K::Corrupt,
+            RegionMissing(_) | RegionTwice(_) | RegionOverlap { .. } => K::Corrupt,
+            Version { .. } => K::UnsupportedVersion,
+            UnknownRequired { .. } | LocatorType { .. } => K::UnknownRequired,
+            Changed | LogChanged => K::Changed,
+            BatLength { .. } | BatEntry { .. } => K::BatCorrupt,
+            Incomplete => K::Incomplete,
+            MetadataTable { .. } | ItemTwice(_) | ItemOverlap(..) => K::MetadataCorrupt,
+            ItemPlace { .. } | ItemMissing(_) | ItemLength { .. } => K::MetadataCorrupt,
+            SectorSize { .. } | BlockSize(_) | VirtualSize { .. } => K::MetadataCorrupt,
+            LocatorCount { .. } | LocatorText { .. } | LocatorEncoding(_) => K::MetadataCorrupt,
+            LocatorKeyTwice(_) | LocatorLinkage | LocatorGuid(_) => K::MetadataCorrupt,
+            LogOverlap | LogSequence { .. } => K::LogCorrupt,
+            LogContradiction { .. } | LogUpdate { .. } => K::LogCorrupt,
         }
     }
 }
@@ -283,7 +277,7 @@ mod tests {
     #[test]
     fn is_the_source_of_the_error_of_a_damaged_file() {
         let source = Arc::new(SliceSource(b"conectix".repeat(64)));
-        let file = Reader::new(Path::new("a.vhdx"), Subject::Parent, source).unwrap();
+        let file = Reader::new(Path::new("a.vhdx"), Subject::Parent, Ok(source)).unwrap();
         let limits = Limits::default();
         let error = Vhdx::open(file, &limits).err().unwrap();
         assert_eq!((error.kind(), error.subject()), (ErrorKind::UnknownFormat, Subject::Parent));

@@ -6,7 +6,7 @@ use super::bat::{BAT_ENTRY, BatEntry, PayloadState};
 use super::bitmap;
 use super::layout::*;
 use crate::error::Result;
-use crate::layer::{Layer, LayerExtent, LayerState, UnitBitmap};
+use crate::layer::{LayerExtent, LayerState};
 use crate::limits::Limits;
 use crate::size::to_usize;
 use crate::source::Window;
@@ -30,7 +30,7 @@ const MIN_READ: u64 = 4 << 10;
 /// A cursor over a file's BAT and bitmaps; cheapest if queried in ascending order.
 pub(crate) struct Extents {
     pub(super) vhdx: Arc<Vhdx>,
-    coalescing: Coalescing,
+    pub(super) coalescing: Coalescing,
     limits: Limits,
     bat: Window,
     bitmap: Window,
@@ -62,7 +62,7 @@ impl Extents {
         }
         // The window may continue after the chunk, up to the last requested entry.
         let requested = self.vhdx.entry_offset(shape.payload_entry(until - 1) + 1);
-        let end = requested.max(ahead.min(file.length()));
+        let end = requested.max(ahead.min(file.length));
         let bytes = self.bat.bytes(file.within(&self.limits), at, BAT_ENTRY, end)?;
         let (entries, _) = bytes.as_chunks();
         let count = until.min((chunk + 1) * shape.chunk_ratio) - first;
@@ -103,7 +103,7 @@ impl Extents {
     }
 
     /// Returns the extent at `at`, and whether the next one may have the same state.
-    fn next_extent(&mut self, at: u64, limit: u64) -> Result<(LayerExtent, bool)> {
+    pub(super) fn next_extent(&mut self, at: u64, limit: u64) -> Result<(LayerExtent, bool)> {
         let block_size = self.block_size();
         let block = at / block_size;
         let (entry, state, count) = self.blocks(block, limit.div_ceil(block_size))?;
@@ -133,15 +133,10 @@ impl Extents {
         Ok((end.min(block_end), present))
     }
 
-    /// Returns the bits of the sectors from `at` on, as many as the window has before `block_end`:
+    /// Returns the bits of the sectors from `at` on, as many as the window has before `part_end`:
     /// the first bit and the one after the last, counted in their chunk's bitmap, and the bytes
     /// from the one that holds the first bit on. The bitmap is read ahead up to `limit`.
-    pub(super) fn bits(
-        &mut self,
-        at: u64,
-        block_end: u64,
-        limit: u64,
-    ) -> Result<(u64, u64, &[u8])> {
+    pub(super) fn bits(&mut self, at: u64, part_end: u64, limit: u64) -> Result<(u64, u64, &[u8])> {
         let sector_size = u64::from(self.vhdx.metadata.logical_sector_size);
         let sector = at / sector_size;
         let chunk = sector / SECTORS_PER_CHUNK;
@@ -152,7 +147,7 @@ impl Extents {
         let (from, end) = (place + first / 8, place + ahead);
         let file = self.vhdx.file.within(&self.limits);
         let bytes = self.bitmap.bytes(file, from, 1, end)?;
-        let until = in_chunk(block_end).min(first / 8 * 8 + bytes.len() as u64 * 8);
+        let until = in_chunk(part_end).min(first / 8 * 8 + bytes.len() as u64 * 8);
         Ok((first, until, bytes))
     }
 
@@ -170,25 +165,6 @@ impl Extents {
         let place = vhdx.bitmap(BatEntry::from_le_bytes(bytes), chunk)?;
         self.chunk = Some((chunk, place));
         Ok(place)
-    }
-}
-
-impl Layer for Extents {
-    fn extent(&mut self, at: u64, limit: u64) -> Result<LayerExtent> {
-        let (mut extent, mut more) = self.next_extent(at, limit)?;
-        while self.coalescing != Coalescing::Mapped && more && extent.end < limit {
-            let (next, again) = self.next_extent(extent.end, limit)?;
-            if next.state != extent.state {
-                break;
-            }
-            extent.end = next.end;
-            more = again;
-        }
-        Ok(extent)
-    }
-
-    fn fill(&mut self, at: u64, limit: u64, bitmap: &mut UnitBitmap) -> Result<bool> {
-        self.fill_bitmap(at, limit, bitmap)
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn read_identifier(file: FileView<'_>, start: &[u8]) -> Result<String
 }
 
 fn ends_with_vhd_footer(file: FileView<'_>) -> bool {
-    let Some(at) = file.length().checked_sub(512) else { return false };
+    let Some(at) = file.length.checked_sub(512) else { return false };
     file.read_vec(at, 8, "the last sector").is_ok_and(|bytes| bytes == b"conectix")
 }
 

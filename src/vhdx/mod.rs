@@ -59,7 +59,7 @@ impl Vhdx {
 
     /// Reads the header section up to the end of the region tables, or up to the end of the file.
     pub(crate) fn read_start(file: FileView<'_>) -> Result<Vec<u8>> {
-        let length = file.length().min(layout::HEADER_TABLES_END);
+        let length = file.length.min(layout::HEADER_TABLES_END);
         file.read_vec(0, length as usize, "the header section")
     }
 
@@ -71,7 +71,7 @@ impl Vhdx {
         let (mut replayed, mut log_findings) = (None, FileCheck::default());
         if !header.log_guid.is_nil() {
             let replay = log::replay(file.within(limits), &header).map_err(name)?;
-            file.set_overlay(replay.overlay, replay.reservation, replay.length);
+            file.set_overlay(replay.overlay, replay.length);
             replayed = Some(replay.entries);
             log_findings = replay.findings;
             // The log may replace the region tables, too.
@@ -116,7 +116,8 @@ impl Vhdx {
 
     /// Fails with "in use" if the file was changed since it was opened.
     pub(crate) fn verify_unchanged(&self, limits: &Limits) -> Result<()> {
-        self.verify_version()?;
+        let verify = |is_unchanged| if is_unchanged { Ok(()) } else { Err(self.changed()) };
+        verify(self.file.has_same_version()?)?;
         // Some sources have no version, but a program that opens the file for writing changes its
         // header.
         let header =
@@ -127,12 +128,7 @@ impl Vhdx {
                 _ => self.file.name(error),
             })?;
         let state = |header: &Header| (header.sequence_number, header.file_write_guid);
-        let same_length = self.file.length_now()? == self.file.stored_length();
-        if same_length && state(&header) == state(&self.header) {
-            Ok(())
-        } else {
-            Err(self.changed())
-        }
+        verify(self.file.has_same_length()? && state(&header) == state(&self.header))
     }
 
     fn changed(&self) -> crate::Error {
@@ -185,12 +181,10 @@ impl Vhdx {
     }
 
     fn check_place(&self, offset: u64, length: u64) -> Result<(), EntryDefect> {
-        let end = offset.checked_add(length).filter(|&end| end <= self.file.length());
+        let end = offset.checked_add(length).filter(|&end| end <= self.file.length);
         ensure(offset >= layout::HEADER_SECTION, EntryDefect::HeaderSection)?;
-        ensure(
-            !self.regions.occupied(offset, end.ok_or(EntryDefect::PastEnd)?),
-            EntryDefect::Region,
-        )
+        let end = end.ok_or(EntryDefect::PastEnd)?;
+        ensure(!self.regions.occupied(offset, end), EntryDefect::Region)
     }
 
     fn bad_entry(
@@ -200,7 +194,7 @@ impl Vhdx {
         index: u64,
         defect: EntryDefect,
     ) -> crate::Error {
-        let end = self.file.length();
+        let end = self.file.length;
         self.file.name(VhdxError::BatEntry { what, index, entry, defect, end })
     }
 }

@@ -2,25 +2,33 @@
 
 use super::Vhdx;
 use super::bat::{BatEntry, PayloadState, PayloadStateSet};
-use super::extents::{Extents, layer_state};
+use super::extents::{Coalescing, Extents, layer_state};
 use super::layout::*;
 use crate::error::Result;
-use crate::layer::UnitBitmap;
+use crate::layer::{Layer, LayerExtent, UnitBitmap};
 use crate::size::to_usize;
 use std::ops::RangeInclusive;
 
 /// The maximum number of sectors that are scanned at once.
 const MAX_SECTORS: u64 = 1 << 16;
 
-impl Extents {
-    /// See [`Layer::fill`](crate::layer::Layer::fill): the blocks from `at` on up to a
-    /// partially present one, or the sectors of a partially present block.
-    pub(super) fn fill_bitmap(
-        &mut self,
-        at: u64,
-        limit: u64,
-        bitmap: &mut UnitBitmap,
-    ) -> Result<bool> {
+impl Layer for Extents {
+    fn extent(&mut self, at: u64, limit: u64) -> Result<LayerExtent> {
+        let (mut extent, mut more) = self.next_extent(at, limit)?;
+        while self.coalescing != Coalescing::Mapped && more && extent.end < limit {
+            let (next, again) = self.next_extent(extent.end, limit)?;
+            if next.state != extent.state {
+                break;
+            }
+            extent.end = next.end;
+            more = again;
+        }
+        Ok(extent)
+    }
+
+    /// Fills the bitmap with the blocks from `at` on up to a partially present one, or with the
+    /// sectors of a partially present block.
+    fn fill(&mut self, at: u64, limit: u64, bitmap: &mut UnitBitmap) -> Result<bool> {
         let reported = bitmap.reported;
         let block_size = self.block_size();
         let block = at / block_size;
@@ -38,11 +46,11 @@ impl Extents {
                 Some(word) => bitmap.push_word(word, group.len()),
                 None if bitmap.push_good(group, |entry| states.classify(entry)) => {}
                 None => {
-                    // The extents report what is wrong with a bad entry.
-                    let good = group.iter().zip(first..);
-                    let count = good
-                        .take_while(|(entry, block)| states.resolves(**entry, &vhdx, *block))
-                        .count();
+                    let is_resolved = |(entry, block): &(&[u8; 8], u64)| {
+                        let state = vhdx.payload(BatEntry::from_le_bytes(**entry), *block);
+                        state.is_ok_and(|state| state != PayloadState::PartiallyPresent)
+                    };
+                    let count = group.iter().zip(first..).take_while(is_resolved).count();
                     bitmap.push_all(&group[..count], |entry| states.is_reported(entry));
                     if count < group.len() {
                         break;
@@ -53,23 +61,17 @@ impl Extents {
         if bitmap.count() > 0 {
             return Ok(true);
         }
-        let first = BatEntry::from_le_bytes(entries[0]);
-        let is_partial = matches!(first.state(), Ok(PayloadState::PartiallyPresent));
-        if !is_partial || vhdx.payload(first, block)? != PayloadState::PartiallyPresent {
-            return Ok(false);
-        }
-        self.fill_sectors(at, limit.min((block + 1) * block_size), limit, bitmap)
+        // Fails if the first entry is bad; else the block is partially present.
+        vhdx.payload(BatEntry::from_le_bytes(entries[0]), block)?;
+        self.fill_sectors(at, limit, bitmap)
     }
+}
 
-    /// Fills the bitmap with the sectors from `at` on that the window has, at most up to
-    /// `block_end`.
-    fn fill_sectors(
-        &mut self,
-        at: u64,
-        block_end: u64,
-        limit: u64,
-        bitmap: &mut UnitBitmap,
-    ) -> Result<bool> {
+impl Extents {
+    /// Fills the bitmap with the sectors from `at` on that the window has, at most up to the end of
+    /// the block.
+    fn fill_sectors(&mut self, at: u64, limit: u64, bitmap: &mut UnitBitmap) -> Result<bool> {
+        let block_end = limit.min((at / self.block_size() + 1) * self.block_size());
         let unit = self.vhdx.metadata.logical_sector_size;
         let sector_size = u64::from(unit);
         // This keeps the result of one scan small.
@@ -95,22 +97,9 @@ impl States {
         self.reported.contains(BatEntry::from_le_bytes(entry))
     }
 
-    /// Returns whether this is the entry of a valid block that is not partially present.
-    fn resolves(&self, entry: [u8; 8], vhdx: &Vhdx, block: u64) -> bool {
-        let entry = BatEntry::from_le_bytes(entry);
-        match entry.state() {
-            Err(_) => false,
-            Ok(PayloadState::FullyPresent) if self.valid_offsets.contains(&entry.offset()) => true,
-            Ok(state) if state.has_block() => {
-                matches!(vhdx.payload(entry, block), Ok(PayloadState::FullyPresent))
-            }
-            Ok(_) => true,
-        }
-    }
-
     /// Returns whether the block is reported, and whether its entry is valid and it is not
-    /// partially present, each in the lowest bit, without a branch. May return "not valid" for an
-    /// entry for which `resolves` returns true.
+    /// partially present, each in the lowest bit, without a branch. May return "not valid" for the
+    /// entry of a valid block.
     fn classify(&self, entry: [u8; 8]) -> (u64, u64) {
         let entry = BatEntry::from_le_bytes(entry);
         let is_placed = self.valid_offsets.contains(&entry.offset());
@@ -139,6 +128,6 @@ impl Vhdx {
     /// need not be.
     fn valid_offsets(&self) -> RangeInclusive<u64> {
         let first = self.regions.all.last().map_or(HEADER_SECTION, |region| region.end());
-        first..=self.file.length().saturating_sub(self.metadata.block_size.into())
+        first..=self.file.length.saturating_sub(self.metadata.block_size.into())
     }
 }

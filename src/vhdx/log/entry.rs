@@ -4,6 +4,9 @@ use super::super::error::{BrokenRule, ensure};
 use super::super::layout::*;
 use uuid::Uuid;
 
+/// The result of checking one rule or several.
+type Checked = Result<(), BrokenRule>;
+
 impl LogEntry {
     /// Returns whether this is the header of an entry of this log with a length that is possible
     /// in a ring of this length. If not, nothing else can be checked.
@@ -15,7 +18,7 @@ impl LogEntry {
     }
 
     /// Verifies the rules that concern only the header.
-    pub(super) fn check_header(&self, ring: u64) -> Result<(), BrokenRule> {
+    pub(super) fn check_header(&self, ring: u64) -> Checked {
         let is_sector = self.tail.is_multiple_of(LOG_SECTOR) && self.tail < ring;
         ensure(is_sector, BrokenRule::Tail(self.tail))?;
         ensure(self.sequence_number > 0, BrokenRule::Sequence)?;
@@ -23,18 +26,14 @@ impl LogEntry {
     }
 
     /// Verifies that the descriptors and this many data sectors fit into the entry.
-    pub(super) fn check_length(&self, data_sectors: u64) -> Result<(), BrokenRule> {
+    pub(super) fn check_length(&self, data_sectors: u64) -> Checked {
         let needed = (self.descriptor_sectors() + data_sectors) * LOG_SECTOR;
         let length = self.entry_length;
         ensure(needed <= length, BrokenRule::Length { length, needed })
     }
 
     /// Verifies the `index`th descriptor.
-    pub(super) fn check_descriptor(
-        &self,
-        descriptor: &LogDescriptor,
-        index: u64,
-    ) -> Result<(), BrokenRule> {
+    pub(super) fn check_descriptor(&self, descriptor: &LogDescriptor, index: u64) -> Checked {
         let found = u32::from_le_bytes(descriptor.signature);
         let known = descriptor.is_zero() || descriptor.is_data();
         ensure(known, BrokenRule::DescriptorSignature { index, found })?;
@@ -45,11 +44,7 @@ impl LogEntry {
     }
 
     /// Verifies the `index`th data sector.
-    pub(super) fn check_data_sector(
-        &self,
-        sector: &DataSector,
-        index: u64,
-    ) -> Result<(), BrokenRule> {
+    pub(super) fn check_data_sector(&self, sector: &DataSector, index: u64) -> Checked {
         let found = u32::from_le_bytes(sector.signature);
         let known = sector.signature == *LOG_DATA_SIGNATURE;
         ensure(known, BrokenRule::DataSignature { index, found })?;
@@ -57,7 +52,7 @@ impl LogEntry {
         self.check_sequence("data sector", index, found)
     }
 
-    fn check_sequence(&self, part: &'static str, index: u64, found: u64) -> Result<(), BrokenRule> {
+    fn check_sequence(&self, part: &'static str, index: u64, found: u64) -> Checked {
         ensure(found == self.sequence_number, BrokenRule::PartSequence { part, index, found })
     }
 

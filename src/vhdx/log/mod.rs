@@ -9,7 +9,6 @@ use super::check::FileCheck;
 use super::error::{BrokenRule, Finding, VhdxError, ensure};
 use super::layout::{Header, LogEntry, MIB};
 use crate::error::Result;
-use crate::limits::MemoryReservation;
 use crate::source::{FileView, Overlay};
 use ring::{Ring, WholeEntry};
 use sequence::{Active, Standing, active_sequence};
@@ -17,8 +16,6 @@ use sequence::{Active, Standing, active_sequence};
 /// The updates in the log.
 pub(super) struct Replay {
     pub overlay: Overlay,
-    /// The overlay's memory.
-    pub reservation: MemoryReservation,
     /// The minimum length of the file after replay.
     pub length: u64,
     /// The number of replayed entries, for `info`.
@@ -41,7 +38,7 @@ pub(super) fn replay(file: FileView<'_>, header: &Header) -> Result<Replay> {
         return Err(VhdxError::LogSequence { valid: valid.len(), broken }.into());
     };
     let findings = check_others(&active, &whole, ring.offset)?;
-    let (head, stored) = (active.head, file.stored_length());
+    let (head, stored) = (active.head, file.stored_length);
     let flushed = head.flushed_file_offset;
     ensure(stored >= flushed, VhdxError::LogFileLength { flushed, end: stored })?;
     let mut length = stored;
@@ -50,8 +47,8 @@ pub(super) fn replay(file: FileView<'_>, header: &Header) -> Result<Replay> {
         let rounded = head.last_file_offset.checked_next_multiple_of(MIB);
         length = rounded.unwrap_or(head.last_file_offset);
     }
-    let (overlay, reservation) = (Overlay::default(), file.limits.memory.reservation());
-    let mut replay = Replay { overlay, reservation, length, entries: entries.len(), findings };
+    let overlay = Overlay::new(&file.limits.memory);
+    let mut replay = Replay { overlay, length, entries: entries.len(), findings };
     entries.iter().try_for_each(|entry| ring.apply(entry, &mut replay))?;
     Ok(replay)
 }

@@ -5,7 +5,7 @@ use super::super::layout::*;
 use super::Replay;
 use crate::error::Result;
 use crate::size::to_usize;
-use crate::source::{FileView, Overlay, OverlayEntry, Window};
+use crate::source::{FileView, OverlayEntry, Window};
 use crate::wire::{Fields, checksum};
 use uuid::Uuid;
 
@@ -133,9 +133,7 @@ impl<'a> Ring<'a> {
                 };
                 data_sector += 1;
             }
-            replay.overlay.insert(offset, end, update);
-            let bytes = replay.overlay.len() * Overlay::ENTRY_BYTES;
-            replay.reservation.grow_to(bytes, "the log's replay")?;
+            replay.overlay.insert(offset, end, update)?;
         }
         Ok(())
     }
