@@ -1,4 +1,4 @@
-//! The whole-disk check.
+//! Checks a whole disk: every file of the chain, the tables, and tables against blocks.
 
 use super::Disk;
 use crate::chain::{DiskFile, Tracking};

@@ -1,4 +1,4 @@
-//! Selects the layers that answer a question.
+//! The layers that a question scans, for each kind of baseline.
 
 use super::Tables;
 use crate::chain::{Chain, LayerEntry};

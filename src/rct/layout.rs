@@ -10,7 +10,7 @@ use crate::facts::{Fact, facts};
 /// Every fact that this crate's reading of `.rct` files rests on.
 pub const FACTS: &[Fact] = facts! {
     "names" Published "the table of DISK is DISK.rct, beside it; a disk without one is not tracked";
-    "pages" Published "the file consists of 4 KB pages";
+    "pages" Published "the file consists of 4 KiB pages";
     "first-page" Assumed "the page at 0 holds nothing that an answer needs";
     "header-places" Published "two header copies of 0x4000 bytes lie at 0x1000 and 0x5000";
     "header-signature" Assumed "the u32 at 0x00 of a header is a signature of unknown value";

@@ -1,4 +1,5 @@
 //! The updates of a replayed log over a file: pages from elsewhere in the file, and zeros.
+//! The reader applies them to what it reads.
 
 use crate::error::Result;
 use crate::limits::{MemoryBudget, MemoryReservation};

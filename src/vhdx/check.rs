@@ -1,4 +1,4 @@
-//! Checks the structures that a query does not need: every BAT entry, blocks that two entries share, both copies
+//! Checks the structures of one file that a query does not need: every BAT entry, blocks that two entries share, both copies
 //! of duplicated structures, and log entries that were not replayed.
 
 use super::Vhdx;

@@ -1,4 +1,4 @@
-//! Selects the layers that answer for an RCT id.
+//! Decides which files' tables and blocks answer a question since an RCT id.
 
 use super::Plan;
 use super::consistency::{CheckedTable, check_table};
