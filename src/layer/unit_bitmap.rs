@@ -190,8 +190,11 @@ impl UnitBitmap {
 /// Packs 64 flags, each 0 or 1, into bits. One multiplication moves eight bytes to eight bits, each
 /// to its own place in the highest byte.
 fn pack(flags: &[u8; 64]) -> u64 {
-    let bytes = flags.as_chunks().0.iter().enumerate().map(|(i, eight)| {
-        (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i)
+    // With `as_chunks`, the compiler makes a tenth more instructions of this.
+    let bytes = flags.chunks_exact(8).enumerate().map(|(i, eight)| {
+        let mut word = [0; 8];
+        word.copy_from_slice(eight);
+        (u64::from_le_bytes(word).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i)
     });
     bytes.fold(0, |bits, byte| bits | byte)
 }
