@@ -52,6 +52,36 @@ fn a_run_after_one_that_was_killed_at_any_call_makes_the_copy_right() {
     assert!(killed > 20, "only {killed} runs were killed");
 }
 
+/// The copy has what the killed run wrote, and the disk forgets it when the checkpoint is applied.
+#[test]
+fn what_a_killed_run_wrote_is_read_again_after_a_checkpoint_is_applied() {
+    if !faults::are_possible() {
+        return skip("faults need strace");
+    }
+    let mut forgotten = 0;
+    for seed in 0..8 {
+        let directory = tempfile::tempdir().unwrap();
+        let (storage, copy) = (directory.path().join("storage"), directory.path().join("copy.raw"));
+        fs::create_dir(&storage).unwrap();
+        let mut vm = Vm::new(seed);
+        (0..4).for_each(|_| vm.write());
+        vm.checkpoint();
+        vm.write();
+        run(&mut sync(&vm.store(&storage), &copy));
+        (0..3).for_each(|_| vm.write());
+        // The second rename would have ended the run.
+        let command = sync(&vm.store(&storage), &copy);
+        let output = faults::inject(&command, "rename", "signal=KILL", 2).output().unwrap();
+        assert!(!output.status.success());
+        let written = fs::read(&copy).unwrap();
+        assert!(vm.apply_checkpoint());
+        run(&mut sync(&vm.store(&storage), &copy));
+        assert!(fs::read(&copy).unwrap() == vm.content(), "seed {seed}: the copy differs");
+        forgotten += u64::from(written != vm.content());
+    }
+    assert!(forgotten > 4, "only {forgotten} disks forgot something");
+}
+
 /// After a failed fsync, the system may report content that never reached the medium. The next run
 /// must write all of it again, whatever it reads.
 #[test]

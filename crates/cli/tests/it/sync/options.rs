@@ -145,6 +145,18 @@ fn a_disk_that_was_rolled_back_is_copied_whole() {
     assert!(warning.contains("rolled back"), "{warning}");
 }
 
+/// Seed 3 is a program that never changes the DataWriteGuid of a file.
+#[test]
+fn a_file_that_was_written_to_again_is_noticed_whatever_its_data_write_guid() {
+    for seed in [2, 3] {
+        let mut scene = Scene::new(seed);
+        run(&mut scene.sync());
+        scene.vm.write();
+        run(&mut scene.sync());
+        scene.assert_equal();
+    }
+}
+
 #[test]
 fn a_resized_disk_resizes_its_copy() {
     let directory = tempfile::tempdir().unwrap();

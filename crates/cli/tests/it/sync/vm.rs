@@ -23,6 +23,8 @@ pub struct Vm {
     /// The chain, root first.
     files: Vec<DiskFile>,
     pub running: bool,
+    /// Whether the program that writes never changes a file's DataWriteGuid.
+    keeps_guid: bool,
     /// Counts everything that changes a file, and stands for the time.
     clock: u64,
     /// Fills differ from one write to the next.
@@ -47,7 +49,16 @@ impl Vm {
     pub fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let size = rng.range(2..5) * MB - rng.below(3) * SECTOR;
-        let mut vm = Vm { rng, seed, size, files: Vec::new(), running: false, clock: 0, writes: 0 };
+        let mut vm = Vm {
+            rng,
+            seed,
+            size,
+            files: Vec::new(),
+            running: false,
+            keeps_guid: seed % 4 == 3,
+            clock: 0,
+            writes: 0,
+        };
         let table = Some(Tracked::new(size, vm.rng.next_u64()));
         vm.add_file(table);
         vm
@@ -129,8 +140,9 @@ impl Vm {
         let data_write = self.rng.next_u64();
         self.clock += 1;
         let clock = self.clock;
+        let keeps_guid = self.keeps_guid;
         let leaf = self.leaf();
-        if !leaf.written {
+        if !leaf.written && !keeps_guid {
             (leaf.data_write, leaf.written) = (data_write, true);
             leaf.sequence += 2;
         }
