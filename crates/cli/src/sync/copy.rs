@@ -24,18 +24,18 @@ const BLOCK: u64 = 4 << 10;
 /// The minimum length of a hole that is made in a copy that has content there, in bytes.
 const MIN_HOLE: u64 = 64 << 10;
 
-/// What is known of the content that the copy has.
+/// How far the content of the copy can be relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before {
     /// It reads as zeros everywhere.
     Zeros,
     /// It can be read, and needs to be written only where it differs.
     Readable,
-    /// What can be read may not be what is stored.
+    /// It may read otherwise than it is stored.
     Unknown,
 }
 
-/// What was done, in bytes.
+/// The bytes that a run read, wrote and zeroed.
 #[derive(Debug, Default)]
 pub struct Totals {
     pub read: u64,
@@ -262,7 +262,7 @@ impl Reader<'_> {
     }
 }
 
-/// What a block of the copy needs.
+/// The change that a block of the copy needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Keep,

@@ -1,4 +1,4 @@
-//! What a run will do, decided before anything is written.
+//! Plans a run before anything is written.
 
 use super::areas::Areas;
 use super::copy::Before;
@@ -9,11 +9,11 @@ use crate::args::SyncArgs;
 use crate::failure::Failure;
 use vhdx_rct::{Baseline, Disk, ReturnValue};
 
-/// What a run will do.
+/// A planned run.
 pub struct Plan {
-    /// What is copied.
+    /// The content to copy.
     pub work: Work,
-    /// What is known of the copy's content.
+    /// How far the copy's own content can be relied on.
     pub before: Before,
     /// The state of the copy before the run.
     pub state: State,
@@ -21,11 +21,11 @@ pub struct Plan {
     pub warning: Option<String>,
 }
 
-/// What is read from the disk and brought to the copy.
+/// The content that is read from the disk and brought to the copy.
 pub struct Work {
     /// Where the copy goes on from; `*` for a full copy.
     pub since: Baseline,
-    /// What changed since this is copied. None if nothing did.
+    /// The baseline of the changes to copy. None if nothing changed.
     pub question: Option<Baseline>,
     /// The areas that are copied besides.
     pub doubtful: Areas,

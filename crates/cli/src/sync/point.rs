@@ -14,8 +14,8 @@ use vhdx_rct::{Baseline, Disk, DiskFile, FileIdentity, RctId, Tracking};
 pub struct Point {
     #[serde(flatten)]
     mark: Mark,
-    /// What had changed since the point when the copy was made: the copy has it. If the disk goes
-    /// back to the point, as a checkpoint that is applied does, no list of changes names it.
+    /// The areas that had changed since the point when the copy was made. If the disk goes back to
+    /// the point, because a checkpoint is applied, no list of changes names them.
     pub doubtful: Areas,
 }
 
@@ -44,7 +44,7 @@ enum Mark {
         sequence_number: u64,
         length: u64,
         modified: Option<SystemTime>,
-        /// Whether it was the disk's own file. A parent is frozen, and may be copied elsewhere.
+        /// True for the disk's own file, which may be written to again. A parent is frozen.
         leaf: bool,
     },
 }

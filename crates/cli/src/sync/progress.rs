@@ -1,8 +1,8 @@
-//! How far a copy has come.
+//! The progress bar of a copy.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A progress bar in bytes on standard error; nothing if that is not a terminal.
+/// Creates a progress bar in bytes on standard error. It is invisible if that is not a terminal.
 pub fn progress_bar(bytes: u64) -> ProgressBar {
     let style =
         "{bar:30} {binary_bytes} of {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";

@@ -1,4 +1,4 @@
-//! What a run reports.
+//! Reports the result of a run.
 
 use super::copy::Totals;
 use super::plan::Work;
