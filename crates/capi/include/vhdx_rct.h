@@ -13,13 +13,13 @@
 #define VHDX_RCT_ID_SIZE 51
 
 
-// The return values of `GetVirtualDiskChanges`, with Microsoft's numbers.
+// A return value of `GetVirtualDiskChanges`, with Microsoft's number and description.
 //
-// | code | name | when this crate gives it |
+// | code | name | when this crate returns it |
 // | --- | --- | --- |
 // | 0 | [`Completed`](Self::Completed) | the query succeeded |
 // | 4096 | [`JobStarted`](Self::JobStarted) | the parameters were checked and a job runs |
-// | 32768 | [`Failed`](Self::Failed) | I/O error; corrupt or malicious file |
+// | 32768 | [`Failed`](Self::Failed) | I/O error; corrupt or malicious file; cancelled |
 // | 32769 | [`AccessDenied`](Self::AccessDenied) | the operating system refuses to open or read |
 // | 32770 | [`NotSupported`](Self::NotSupported) | another format, an unknown version, region, item or record |
 // | 32771 | [`StatusUnknown`](Self::StatusUnknown) | a job's worker was lost without a result |
@@ -27,7 +27,7 @@
 // | 32773 | [`InvalidParameter`](Self::InvalidParameter) | malformed id, region outside the disk, range limit 0, unrelated snapshots |
 // | 32774 | [`InUse`](Self::InUse) | sharing violation or lock; the file changed while it was read; its creation is unfinished |
 // | 32775 | [`InvalidState`](Self::InvalidState) | tracking off, id unknown, table of another size, not closed cleanly or contradicted, parent changed or not frozen |
-// | 32776 | [`IncorrectDataType`](Self::IncorrectDataType) | a snapshot id where only an RCT id can be, or the reverse |
+// | 32776 | [`IncorrectDataType`](Self::IncorrectDataType) | a snapshot id for a single disk, or an RCT id in place of a snapshot id |
 // | 32777 | [`NotAvailable`](Self::NotAvailable) | a parent, or a set's active or snapshot file, cannot be found |
 // | 32778 | [`OutOfMemory`](Self::OutOfMemory) | the request's memory budget would be exceeded |
 // | 32779 | [`FileNotFound`](Self::FileNotFound) | the path does not exist |
