@@ -5,6 +5,7 @@ use super::bounds::{MEMORY, Question, bounded};
 use crate::common::prelude::*;
 use crate::common::tables::table_bytes;
 use vhdx_rct_fixtures::rct::{Branch, Checksum, HEADERS, RctBuilder};
+use vhdx_rct_fixtures::testing::seeds;
 use vhdx_rct_fixtures::vhdx::Target;
 
 const CHILD: &str = "/disks/child.avhdx";
@@ -57,7 +58,7 @@ impl Victim {
         (!right).then(|| format!("{at:#x} ^ {mask:#04x}: {found:?}"))
     }
 
-    /// Flips each byte under each mask.
+    /// Flips each byte under each mask; every third byte unless all seeds are asked for.
     fn walk(
         self,
         places: impl IntoIterator<Item = Range<u64>>,
@@ -65,7 +66,8 @@ impl Victim {
         allowed: Allowed,
     ) {
         let (victim, mut problems) = (Arc::new(self), Vec::new());
-        for at in places.into_iter().flatten() {
+        let step = 3_usize.div_ceil(seeds(1, 3).count());
+        for at in places.into_iter().flatten().step_by(step) {
             let (name, victim) = (format!("{} at {at:#x}", victim.path), victim.clone());
             let flip = move |&mask| victim.flip(at, mask, allowed);
             problems.extend(bounded(&name, MEMORY, move || {
