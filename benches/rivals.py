@@ -268,7 +268,7 @@ class Bench:
             Program(
                 "qemu-img compare",
                 ["qemu-img", "compare", old, new],
-                "two full disks; stops at the first difference, which lies behind 63/64",
+                "two full disks; stops at the first difference, which lies after 63/64",
                 codes=(1,),
             ),
             Program(
