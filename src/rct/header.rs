@@ -124,14 +124,7 @@ impl CurrentHeader {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-
-    fn sample(length: usize) -> Vec<u8> {
-        (0..length).map(|at| (at % 251) as u8).collect()
-    }
-
-    fn word(bytes: &[u8], at: usize) -> u32 {
-        u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
-    }
+    use crate::wire::testing::{sample, word};
 
     #[test]
     fn header_has_its_size_for_every_branch_count() {

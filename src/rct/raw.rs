@@ -105,14 +105,7 @@ impl<'a> SequencePage<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn sample(length: usize) -> Vec<u8> {
-        (0..length).map(|at| (at % 251) as u8).collect()
-    }
-
-    fn word(bytes: &[u8], at: usize) -> u32 {
-        u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
-    }
+    use crate::wire::testing::{sample, word};
 
     #[test]
     fn pages_have_their_size() {

@@ -95,18 +95,11 @@ pub(super) fn utf16(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-
-    fn sample() -> Vec<u8> {
-        (0..5000).map(|at| (at % 251) as u8).collect()
-    }
-
-    fn word(bytes: &[u8], at: usize) -> u32 {
-        u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
-    }
+    use crate::wire::testing::{sample, word};
 
     #[test]
     fn file_identifier_has_its_size() {
-        let bytes = sample();
+        let bytes = sample(5000);
         let mut fields = Fields::new("the file identifier", &bytes);
         let identifier = FileIdentifier::parse(&mut fields).unwrap();
         assert_eq!(fields.position(), FileIdentifier::BYTES);
@@ -118,7 +111,7 @@ mod tests {
 
     #[test]
     fn header_copy_has_its_size() {
-        let mut bytes = sample();
+        let mut bytes = sample(5000);
         let mut fields = Fields::new("a header", &bytes);
         let header = HeaderCopy::parse(&mut fields).unwrap();
         assert_eq!(fields.position(), HEADER_BYTES);

@@ -3,6 +3,8 @@
 mod checksum;
 mod fields;
 mod structure;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub(crate) use checksum::checksum;
 pub(crate) use fields::{FieldRecord, Fields};

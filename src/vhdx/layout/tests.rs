@@ -3,12 +3,8 @@
 use super::*;
 use crate::error::{ErrorKind, Result};
 use crate::wire::Fields;
+use crate::wire::testing::{sample, word};
 use uuid::Uuid;
-
-/// Returns bytes that each contain their own offset, so that a field shows where it was read.
-fn sample() -> Vec<u8> {
-    (0..8192_u32).map(|at| (at % 251) as u8).collect()
-}
 
 /// Parses a structure of this size from exactly that many bytes, and refuses one byte less.
 fn parse_all<'a, T>(bytes: &'a [u8], size: usize, parse: fn(&mut Fields<'a>) -> Result<T>) -> T {
@@ -19,10 +15,6 @@ fn parse_all<'a, T>(bytes: &'a [u8], size: usize, parse: fn(&mut Fields<'a>) -> 
     let error = short.err().expect("a structure without its last byte is accepted");
     assert_eq!((error.kind(), error.io_kind()), (ErrorKind::Truncated, None));
     value
-}
-
-fn word(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
 }
 
 fn long(bytes: &[u8], at: usize) -> u64 {
@@ -39,7 +31,7 @@ fn guid(bytes: &[u8], at: usize) -> Uuid {
 
 #[test]
 fn file_type_identifier_has_its_size() {
-    let bytes = sample();
+    let bytes = sample(8192);
     let identifier = parse_all(&bytes, 520, FileTypeIdentifier::parse);
     assert_eq!(identifier.signature, bytes[..8]);
     assert_eq!(identifier.creator, bytes[8..520]);
@@ -47,7 +39,7 @@ fn file_type_identifier_has_its_size() {
 
 #[test]
 fn header_has_its_size() {
-    let bytes = sample();
+    let bytes = sample(8192);
     let header = parse_all(&bytes, HEADERS.length, |fields| Header::parse(fields, 1));
     assert_eq!((header.signature.as_slice(), header.checksum), (&bytes[..4], word(&bytes, 4)));
     assert_eq!(header.sequence_number, long(&bytes, 8));
@@ -61,7 +53,7 @@ fn header_has_its_size() {
 
 #[test]
 fn region_table_has_its_sizes() {
-    let bytes = sample();
+    let bytes = sample(8192);
     let header = parse_all(&bytes, 16, RegionTableHeader::parse);
     assert_eq!((header.signature.as_slice(), header.checksum), (&bytes[..4], word(&bytes, 4)));
     assert_eq!((header.entry_count, header.reserved), (word(&bytes, 8), word(&bytes, 12)));
@@ -73,7 +65,7 @@ fn region_table_has_its_sizes() {
 
 #[test]
 fn log_entry_header_has_its_size() {
-    let bytes = sample();
+    let bytes = sample(8192);
     let header = parse_all(&bytes, LOG_ENTRY_HEADER as usize, |fields| LogEntry::parse(fields, 7));
     assert_eq!((header.signature.as_slice(), header.checksum), (&bytes[..4], word(&bytes, 4)));
     assert_eq!(header.entry_length, u64::from(word(&bytes, 8)));
@@ -88,7 +80,7 @@ fn log_entry_header_has_its_size() {
 
 #[test]
 fn log_descriptors_have_their_size() {
-    let mut bytes = sample();
+    let mut bytes = sample(8192);
     for (signature, kind, length) in [
         (b"zero", (true, false), long(&bytes, 8)),
         (b"desc", (false, true), LOG_SECTOR),
@@ -112,7 +104,7 @@ fn log_descriptors_have_their_size() {
 
 #[test]
 fn data_sector_has_its_size() {
-    let bytes = sample();
+    let bytes = sample(8192);
     let sector = parse_all(&bytes, LOG_SECTOR_BYTES, DataSector::parse);
     assert_eq!((sector.signature.as_slice(), sector.sequence_high), (&bytes[..4], word(&bytes, 4)));
     assert_eq!(sector.data, bytes[8..4092]);
@@ -121,7 +113,7 @@ fn data_sector_has_its_size() {
 
 #[test]
 fn metadata_table_has_its_sizes() {
-    let bytes = sample();
+    let bytes = sample(8192);
     let header = parse_all(&bytes, 32, MetadataTableHeader::parse);
     assert_eq!((header.signature.as_slice(), header.reserved), (&bytes[..8], half(&bytes, 8)));
     assert_eq!(header.entry_count, half(&bytes, 10));
@@ -134,7 +126,7 @@ fn metadata_table_has_its_sizes() {
 
 #[test]
 fn metadata_items_have_their_sizes() {
-    let bytes = sample();
+    let bytes = sample(8192);
     let parameters = parse_all(&bytes, 8, FileParameters::parse);
     assert_eq!((parameters.block_size, parameters.flags), (word(&bytes, 0), word(&bytes, 4)));
     let header = parse_all(&bytes, 20, ParentLocatorHeader::parse);
