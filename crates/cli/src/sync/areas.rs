@@ -1,9 +1,10 @@
 //! Areas of a disk, coarse enough that a small file holds them.
 
+use crate::failure::Failure;
 use rangemap::RangeSet;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
-use vhdx_rct::ByteRange;
+use vhdx_rct::{Baseline, ByteRange, Disk};
 
 /// The maximum number of areas in a set: about 500 KiB of state file.
 const MAX_AREAS: usize = 1 << 14;
@@ -67,6 +68,28 @@ impl Areas {
 
     pub fn is_empty(&self) -> bool {
         self.set.is_empty()
+    }
+}
+
+/// The changes of a disk since a baseline.
+#[derive(Default)]
+pub struct Changed {
+    pub areas: Areas,
+    /// The number of ranges, and of their bytes.
+    pub ranges: u64,
+    pub bytes: u64,
+}
+
+impl Changed {
+    pub fn since(disk: &Disk, baseline: Baseline) -> Result<Self, Failure> {
+        let mut changed = Changed::default();
+        for range in disk.changes(baseline).ranges()? {
+            let range = range?;
+            changed.ranges += 1;
+            changed.bytes += range.length;
+            changed.areas.add(range.into());
+        }
+        Ok(changed)
     }
 }
 

@@ -84,7 +84,7 @@ impl Copier<'_> {
         writer: &mut Writer<'_>,
     ) -> Result<u64, Failure> {
         let (parts, inbox) = sync_channel(WAITING);
-        // Has room for every buffer, so that returning one never waits.
+        // Holds every buffer, so that returning one never waits.
         let (used, buffers) = sync_channel(WAITING + 2);
         std::thread::scope(|scope| {
             let bar = self.bar;
@@ -379,9 +379,9 @@ impl<'a> Writer<'a> {
                 self.totals.zeroed += range.length;
             }
             Before::Readable => {
-                let zeros = vec![0; PART.min(range.length as usize)];
                 let mut rest = range;
                 while let Some(data) = self.target.next_data(rest)? {
+                    let zeros = vec![0; PART.min(data.length as usize)];
                     for part in data.chunks(PART) {
                         self.data(&zeros[..part.length as usize], part.offset)?;
                     }

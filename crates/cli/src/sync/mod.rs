@@ -81,13 +81,12 @@ impl Run<'_> {
         doubtful.add_all(&work.areas());
         self.file.store(&State { unfinished: true, doubtful, ..state.clone() })?;
         let target = target.map_or_else(|| Target::create(&self.args.to), Ok)?;
-        let name = |cause| target.failure(&cause);
         if *before == Before::Zeros {
-            target.set_size(0).map_err(name)?;
+            target.set_size(0)?;
         }
-        target.set_size(size).map_err(name)?;
+        target.set_size(size)?;
         let totals = self.copy(&target)?;
-        target.sync().map_err(name)?;
+        target.sync()?;
         self.finish()?;
         Ok(totals)
     }
@@ -107,7 +106,7 @@ impl Run<'_> {
         let changed = changed.transpose()?.into_iter().flatten().map(|extent| {
             let extent = extent?;
             // The state has only these areas in doubt.
-            if work.changed.contains(extent.range.into()) {
+            if work.changed.areas.contains(extent.range.into()) {
                 return Ok(extent);
             }
             self.disk.verify_unchanged()?;
@@ -146,8 +145,8 @@ fn extents_in(
 }
 
 fn verify_device_size(device: &Target, path: &Path, size: u64) -> Result<(), Failure> {
-    let found = device.size().map_err(|cause| device.failure(&cause))?;
-    if found >= size {
+    let found = device.size()?;
+    if device.fits(found, size) {
         return Ok(());
     }
     let message = format!("expected a device of at least {size} bytes, found one of {found} bytes");
@@ -167,8 +166,8 @@ fn verify(args: &SyncArgs, disk: &Disk, target: Option<&Target>) -> Result<(), F
     let whole = std::iter::once(ByteRange::from(0..size));
     let (read, mut differences) = copier.differences(extents_in(disk, whole))?;
     bar.finish_and_clear();
-    let found = target.size().map_err(|cause| target.failure(&cause))?;
-    if found < size || (found > size && !target.is_device) {
+    let found = target.size()?;
+    if !target.fits(found, size) {
         differences.push((found.min(size)..found.max(size)).into());
     }
     disk.verify_unchanged()?;

@@ -1,6 +1,6 @@
 //! Plans a run before anything is written.
 
-use super::areas::Areas;
+use super::areas::{Areas, Changed};
 use super::copy::Before;
 use super::point::{Point, Since};
 use super::state::{State, StateFile};
@@ -29,79 +29,57 @@ pub struct Work {
     pub question: Option<Baseline>,
     /// The areas that are copied besides.
     pub doubtful: Areas,
-    /// The areas of what changed.
-    pub changed: Areas,
-    /// The number of changed ranges, and of their bytes.
-    pub ranges: u64,
-    pub bytes: u64,
+    /// What changed since the baseline.
+    pub changed: Changed,
 }
 
 impl Work {
     /// Copies the whole disk.
     fn full(disk: &Disk) -> Result<Self, Failure> {
+        let since = Baseline::Allocated;
         let mut doubtful = Areas::default();
         doubtful.add(0..disk.identity().virtual_size);
-        let mut work = Work {
-            since: Baseline::Allocated,
-            question: None,
-            doubtful,
-            changed: Areas::default(),
-            ranges: 0,
-            bytes: 0,
-        };
-        work.count(disk, Baseline::Allocated)?;
-        Ok(work)
+        let changed = Changed::since(disk, since.clone())?;
+        Ok(Work { since, question: None, doubtful, changed })
     }
 
     /// Copies what changed since a point, and what the state has in doubt. None if the disk does
     /// not have the point any more.
     fn since(disk: &Disk, point: &Point, state: &State) -> Option<Result<Self, Failure>> {
-        let since = point.since(disk)?;
+        let question = match point.since(disk)? {
+            Since::Baseline(baseline) => Some(baseline),
+            Since::Unchanged => None,
+        };
         let size = disk.identity().virtual_size;
         let mut doubtful = state.doubtful.clone();
         doubtful.add_all(&point.doubtful);
         doubtful.add(size.min(state.virtual_size)..size.max(state.virtual_size));
-        let mut work = Work {
+        let changed = question.clone().map(|baseline| Changed::since(disk, baseline)).transpose();
+        Some(changed.map(|changed| Work {
             since: point.baseline(),
-            question: None,
-            changed: Areas::default(),
-            ranges: 0,
-            bytes: 0,
+            question,
             doubtful,
-        };
-        let Since::Baseline(baseline) = since else { return Some(Ok(work)) };
-        work.question = Some(baseline.clone());
-        Some(work.count(disk, baseline).map(|()| work))
-    }
-
-    /// Counts what changed since a baseline.
-    fn count(&mut self, disk: &Disk, since: Baseline) -> Result<(), Failure> {
-        for range in disk.changes(since).ranges()? {
-            let range = range?;
-            self.ranges += 1;
-            self.bytes += range.length;
-            self.changed.add(range.into());
-        }
-        Ok(())
+            changed: changed.unwrap_or_default(),
+        }))
     }
 
     /// Returns the number of bytes that have to be looked at.
     pub fn cost(&self, disk: &Disk) -> u64 {
         match self.since {
-            Baseline::Allocated => self.bytes,
-            _ => self.bytes + self.doubtful.bytes(disk.identity().virtual_size),
+            Baseline::Allocated => self.changed.bytes,
+            _ => self.changed.bytes + self.doubtful.bytes(disk.identity().virtual_size),
         }
     }
 
     /// Returns all areas that may be written.
     pub fn areas(&self) -> Areas {
         let mut areas = self.doubtful.clone();
-        areas.add_all(&self.changed);
+        areas.add_all(&self.changed.areas);
         areas
     }
 
     pub fn is_empty(&self) -> bool {
-        self.changed.is_empty() && self.doubtful.is_empty()
+        self.changed.areas.is_empty() && self.doubtful.is_empty()
     }
 }
 
@@ -167,10 +145,8 @@ impl Plan {
         }
         let may_be_replaced = match target {
             None => true,
-            Some(target) if target.is_device => {
-                target.is_blank().map_err(|cause| target.failure(&cause))?
-            }
-            Some(target) => target.size().map_err(|cause| target.failure(&cause))? == 0,
+            Some(target) if target.is_device => target.is_blank()?,
+            Some(target) => target.size()? == 0,
         };
         if !may_be_replaced {
             return refuse(&format!(
@@ -233,9 +209,8 @@ fn adopted(
     let identity = disk.identity();
     let refuse = |message: &str| Failure::about(&args.to, ReturnValue::InvalidState, message);
     let target = target.ok_or_else(|| refuse("there is no copy to adopt; leave out --adopt"))?;
-    let (found, size) =
-        (target.size().map_err(|cause| target.failure(&cause))?, identity.virtual_size);
-    if found < size || (found > size && !target.is_device) {
+    let (found, size) = (target.size()?, identity.virtual_size);
+    if !target.fits(found, size) {
         return Err(refuse(&format!(
             "expected a copy of the disk's {size} bytes, found {found} bytes; make a full copy with --full"
         )));
@@ -252,11 +227,8 @@ fn adopted(
 
 /// Refuses a copy whose size contradicts its state.
 fn verify_size(target: &Target, state: &State, file: &StateFile) -> Result<(), Failure> {
-    let found = target.size().map_err(|cause| target.failure(&cause))?;
-    let is_right = state.unfinished
-        || found == state.virtual_size
-        || (target.is_device && found > state.virtual_size);
-    if is_right {
+    let found = target.size()?;
+    if state.unfinished || target.fits(found, state.virtual_size) {
         return Ok(());
     }
     Err(file.refuse(&format!(

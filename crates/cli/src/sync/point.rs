@@ -1,6 +1,6 @@
 //! The points of a disk's history that a copy can be brought up to date from.
 
-use super::areas::Areas;
+use super::areas::{Areas, Changed};
 use crate::failure::Failure;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -34,15 +34,14 @@ enum Mark {
         /// The current number of that file's tracking table.
         current_number: u32,
     },
-    /// A file that nobody wrote to: the content of the disk that ends at this file.
+    /// The content of the disk that ends at this file, in a state in which it was not open for
+    /// writing.
     #[serde(rename_all = "PascalCase")]
     File {
-        /// On its own not enough: copies of a file that stays open share it, and some writers never
-        /// change it.
-        data_write_guid: Uuid,
-        file_write_guid: Uuid,
-        sequence_number: u64,
-        length: u64,
+        /// The DataWriteGuid alone is not enough: copies of a file that stays open share it, and
+        /// some writers never change it.
+        #[serde(flatten)]
+        identity: FileIdentity,
         modified: Option<SystemTime>,
         /// True for the disk's own file, which may be written to again. A parent is frozen.
         leaf: bool,
@@ -81,17 +80,15 @@ impl Point {
     }
 
     fn now(disk: &Disk, mark: Mark) -> Result<Self, Failure> {
-        let mut doubtful = Areas::default();
-        if let Some(Since::Baseline(baseline)) = mark.since(disk) {
-            for range in disk.changes(baseline).ranges()? {
-                doubtful.add(range?.into());
-            }
-        }
+        let doubtful = match mark.since(disk) {
+            Some(Since::Baseline(baseline)) => Changed::since(disk, baseline)?.areas,
+            Some(Since::Unchanged) | None => Areas::default(),
+        };
         Ok(Point { mark, doubtful })
     }
 
     /// Returns how to ask for what changed since the point. None if the disk does not have the
-    /// point any more, or if it cannot be told from another one.
+    /// point any more, or if it cannot be distinguished from another one.
     pub fn since(&self, disk: &Disk) -> Option<Since> {
         self.mark.since(disk)
     }
@@ -112,7 +109,7 @@ impl Point {
     pub fn baseline(&self) -> Baseline {
         match &self.mark {
             Mark::Id { id, .. } => Baseline::Rct(*id),
-            Mark::File { data_write_guid, .. } => Baseline::DataWriteGuid(*data_write_guid),
+            Mark::File { identity, .. } => Baseline::DataWriteGuid(identity.data_write_guid),
         }
     }
 }
@@ -127,19 +124,9 @@ impl Mark {
     /// None for a file whose content is not certain.
     fn file(disk: &Disk, depth: usize) -> Option<Self> {
         let file = &disk.files()[depth];
-        let (identity, modified) = (file.identity(), modified(file));
-        let leaf = depth == 0;
-        if !file.closed_cleanly() || (leaf && modified.is_none()) {
-            return None;
-        }
-        Some(Mark::File {
-            data_write_guid: identity.data_write_guid,
-            file_write_guid: identity.file_write_guid,
-            sequence_number: identity.sequence_number,
-            length: identity.length,
-            modified,
-            leaf,
-        })
+        let (modified, leaf) = (modified(file), depth == 0);
+        let is_certain = file.closed_cleanly() && (!leaf || modified.is_some());
+        is_certain.then(|| Mark::File { identity: file.identity().clone(), modified, leaf })
     }
 
     fn since(&self, disk: &Disk) -> Option<Since> {
@@ -165,25 +152,12 @@ impl Mark {
     }
 
     fn is_file(&self, file: &DiskFile, depth: usize) -> bool {
-        let Mark::File {
-            data_write_guid,
-            file_write_guid,
-            sequence_number,
-            length,
-            modified: time,
-            leaf,
-        } = self
-        else {
-            return false;
-        };
-        let identity = file.identity();
-        let is_same = identity.data_write_guid == *data_write_guid
-            && identity.file_write_guid == *file_write_guid
-            && identity.sequence_number == *sequence_number
-            && identity.length == *length;
-        // A file that was not frozen all the time is trusted only if its times say so too.
+        let Mark::File { identity, modified: time, leaf } = self else { return false };
+        // A file that may have been written to must also have kept its modification time.
         let was_writable = depth == 0 || *leaf;
-        is_same && file.closed_cleanly() && (!was_writable || modified(file) == *time)
+        file.identity() == identity
+            && file.closed_cleanly()
+            && (!was_writable || modified(file) == *time)
     }
 }
 

@@ -42,11 +42,13 @@ impl Report<'_> {
     pub fn print(self, mut warnings: Vec<Warning>) -> Result<(), Failure> {
         let next_since = next_baselines(self.disk, None, &mut warnings);
         if self.args.format == TextFormat::Json {
-            return self.print_object(next_since, warnings);
+            let object = Object::new(self.disk, &self.work.since, &self.totals);
+            let ranges = self.work.changed.ranges;
+            return Object { next_since, ranges, warnings, ..object }.print();
         }
         warning::print_all(&warnings)?;
         let mut out = io::stdout().lock();
-        let ranges = count(self.work.ranges, "range", "ranges");
+        let ranges = count(self.work.changed.ranges, "range", "ranges");
         let Totals { read, written, zeroed } = self.totals;
         if self.args.dry_run {
             let line = format!("would read {ranges}, {}; nothing was written", human(read));
@@ -70,28 +72,26 @@ impl Report<'_> {
         }
         Ok(())
     }
-
-    fn print_object(
-        self,
-        next_since: Vec<NextBaseline>,
-        warnings: Vec<Warning>,
-    ) -> Result<(), Failure> {
-        print(&Object {
-            return_value: ReturnValue::Completed.code(),
-            since: self.work.since.to_string(),
-            next_since,
-            bytes_read: self.totals.read,
-            bytes_written: self.totals.written,
-            bytes_zeroed: self.totals.zeroed,
-            ranges: self.work.ranges,
-            virtual_disk: self.disk.identity(),
-            warnings,
-        })
-    }
 }
 
-fn print(object: &Object) -> Result<(), Failure> {
-    Ok(writeln!(io::stdout(), "{}", plain_json(serde_json::to_string(object)?))?)
+impl Object {
+    fn new(disk: &Disk, since: &Baseline, totals: &Totals) -> Self {
+        Object {
+            return_value: ReturnValue::Completed.code(),
+            since: since.to_string(),
+            next_since: Vec::new(),
+            bytes_read: totals.read,
+            bytes_written: totals.written,
+            bytes_zeroed: totals.zeroed,
+            ranges: 0,
+            virtual_disk: disk.identity(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn print(&self) -> Result<(), Failure> {
+        Ok(writeln!(io::stdout(), "{}", plain_json(serde_json::to_string(self)?))?)
+    }
 }
 
 /// Reports the comparison of a copy with its disk.
@@ -117,17 +117,9 @@ pub fn verified(
         return Err(Failure::about(&args.to, ReturnValue::InvalidState, &message));
     }
     if args.format == TextFormat::Json {
-        return print(&Object {
-            return_value: ReturnValue::Completed.code(),
-            since: Baseline::Allocated.to_string(),
-            next_since: Vec::new(),
-            bytes_read: read,
-            bytes_written: 0,
-            bytes_zeroed: 0,
-            ranges: 0,
-            virtual_disk: disk.identity(),
-            warnings: Warning::all(disk.warnings()),
-        });
+        let totals = Totals { read, ..Totals::default() };
+        let object = Object::new(disk, &Baseline::Allocated, &totals);
+        return Object { warnings: Warning::all(disk.warnings()), ..object }.print();
     }
     warning::print(disk.warnings())?;
     let (read, elapsed) = (human(read), elapsed.as_secs_f64());

@@ -4,7 +4,7 @@ use super::os;
 use crate::failure::Failure;
 use crate::text::first_bytes;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use vhdx_rct::{ByteRange, ReturnValue};
 
@@ -75,7 +75,11 @@ impl Target {
         failure(&self.path, cause)
     }
 
-    pub fn size(&self) -> io::Result<u64> {
+    pub fn size(&self) -> Result<u64, Failure> {
+        self.try_size().map_err(|cause| self.failure(&cause))
+    }
+
+    fn try_size(&self) -> io::Result<u64> {
         // A device's metadata has no size.
         if self.is_device {
             (&self.file).seek(SeekFrom::End(0))
@@ -84,15 +88,22 @@ impl Target {
         }
     }
 
-    pub fn set_size(&self, size: u64) -> io::Result<()> {
-        if self.is_device || self.size()? == size { Ok(()) } else { self.file.set_len(size) }
+    pub fn set_size(&self, size: u64) -> Result<(), Failure> {
+        if self.is_device || self.size()? == size {
+            return Ok(());
+        }
+        self.file.set_len(size).map_err(|cause| self.failure(&cause))
+    }
+
+    /// Returns whether a copy of this size can be one of a disk of `disk` bytes.
+    pub fn fits(&self, size: u64, disk: u64) -> bool {
+        size == disk || (self.is_device && size > disk)
     }
 
     /// Returns whether the first MiB has nothing but zeros.
-    pub fn is_blank(&self) -> io::Result<bool> {
-        let mut start = Vec::new();
-        (&self.file).rewind()?;
-        (&self.file).take(1 << 20).read_to_end(&mut start)?;
+    pub fn is_blank(&self) -> Result<bool, Failure> {
+        let mut start = vec![0; 1 << 20];
+        self.read(&mut start, 0).map_err(|cause| self.failure(&cause))?;
         Ok(start.iter().all(|&byte| byte == 0))
     }
 
@@ -146,8 +157,8 @@ impl Target {
     }
 
     /// Makes all that was written durable.
-    pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_all()
+    pub fn sync(&self) -> Result<(), Failure> {
+        self.file.sync_all().map_err(|cause| self.failure(&cause))
     }
 }
 
