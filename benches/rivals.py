@@ -207,8 +207,8 @@ def growth(sizes, columns):
 
 
 class Bench:
-    def __init__(self, options, folder):
-        self.folder, self.rounds = folder, options.rounds
+    def __init__(self, options, directory):
+        self.directory, self.rounds = directory, options.rounds
         self.sizes = [int(size) for size in options.sizes.split(",")]
         build("--package", "vhdx-rct-fixtures", "--bin", "make-bench-disks")
         build("--package", "vhdx-rct-cli")
@@ -216,14 +216,14 @@ class Bench:
         self.python = python_with_packages()
 
     def make(self, name):
-        """The folder with a set of disks, and what the maker prints of them."""
-        folder = self.folder / name
-        command = [TARGET / "release" / "make-bench-disks", folder, name]
+        """Returns the directory with a set of disks, and the output of the program that made them."""
+        directory = self.directory / name
+        command = [TARGET / "release" / "make-bench-disks", directory, name]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        return folder, done.stdout.split()
+        return directory, done.stdout.split()
 
     def opening(self, name):
-        disk = self.folder / "open" / name
+        disk = self.directory / "open" / name
         return race([
             Program("vhdx-rct info", [self.ours, "info", disk]),
             Program("qemu-img info", ["qemu-img", "info", disk], "reads the whole BAT"),
@@ -238,8 +238,8 @@ class Bench:
         ], self.rounds)
 
     def listing(self):
-        folder, (_, right) = self.make("list")
-        disk, right = folder / "list.vhdx", int(right)
+        directory, (_, right) = self.make("list")
+        disk, right = directory / "list.vhdx", int(right)
         ours = [self.ours, "changes", disk, "--since", "*", "--format", "csv"]
         return race([
             Program("vhdx-rct changes --since '*'", ours, right=right),
@@ -247,7 +247,7 @@ class Bench:
             Program(
                 "qemu-img map",
                 ["qemu-img", "map", "--output=json", disk],
-                "its VHDX driver tells one extent, the whole disk: no answer",
+                "its VHDX driver reports one extent, the whole disk: no answer",
             ),
             Program(
                 "dissect, block by block",
@@ -258,9 +258,9 @@ class Bench:
         ], self.rounds)
 
     def changing(self, size):
-        folder, (limit, right) = self.make(str(size))
+        directory, (limit, right) = self.make(str(size))
         right = int(right)
-        old, new, child = (folder / name for name in ("1.vhdx", "2.vhdx", "child.avhdx"))
+        old, new, child = (directory / name for name in ("1.vhdx", "2.vhdx", "child.avhdx"))
         changes = lambda disk, since: [self.ours, "changes", disk, "--since", since, "--format", "csv"]
         programs = race([
             Program("vhdx-rct, since a file", changes(child, f"file:{old}"), right=right),
@@ -282,17 +282,17 @@ class Bench:
                 right=right,
             ),
         ], self.rounds)
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
         return programs
 
 
     def copying(self, size):
         """A full copy of the first generation, and the update to the second one."""
-        folder, _ = self.make(str(size))
-        old, child, done = folder / "1.vhdx", folder / "child.avhdx", folder / "done.raw"
+        directory, _ = self.make(str(size))
+        old, child, done = directory / "1.vhdx", directory / "child.avhdx", directory / "done.raw"
         convert = ["qemu-img", "convert", "-f", "vhdx", "-O", "raw", "-t", "writeback"]
         nbd = ["nbdcopy", "--", "[", "qemu-nbd", "--read-only", "-f", "vhdx", old, "]"]
-        copy = lambda name: folder / f"{name}.raw"
+        copy = lambda name: directory / f"{name}.raw"
         full = race([
             Copy("vhdx-rct sync", [self.ours, "sync", old, "--to", copy("sync")], copy("sync")),
             Copy("qemu-img convert -t writeback", [*convert, old, copy("convert")], copy("convert")),
@@ -305,7 +305,7 @@ class Bench:
             ),
         ], self.rounds)
         subprocess.run([self.ours, "sync", old, "--to", done], check=True, stdout=subprocess.DEVNULL)
-        new = folder / "2.vhdx"
+        new = directory / "2.vhdx"
         changed = race([
             Copy("vhdx-rct sync", [self.ours, "sync", child, "--to", copy("sync")], copy("sync"),
                  "reads what changed", start_with=done),
@@ -316,7 +316,7 @@ class Bench:
                  start_with=done, codes=(1,)),
         ], self.rounds)
         full, changed = copies(full), copies(changed)
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
         return full, changed
 
 
@@ -326,10 +326,10 @@ def build(*arguments):
 
 def python_with_packages():
     """A Python that has the rivals' packages; made once, kept with what cargo builds."""
-    folder = TARGET / "rivals-venv"
-    python = folder / "bin" / "python"
+    directory = TARGET / "rivals-venv"
+    python = directory / "bin" / "python"
     if not python.exists():
-        venv.create(folder, with_pip=True)
+        venv.create(directory, with_pip=True)
     subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
     return python
 
@@ -387,7 +387,7 @@ def report(bench):
         parts += [f"## Opening a disk of 64 TB in blocks of {block} MB", ""]
         parts += [table(bench.opening(name)), ""]
     parts += ["## What a disk of 1 TB holds: 200,000 blocks in ragged runs", ""]
-    parts += [table(bench.listing()), "", "libvhdi has no function that tells it.", ""]
+    parts += [table(bench.listing()), "", "libvhdi has no function for this.", ""]
     parts += ["## What changed between two generations of a full disk", ""]
     parts += [growth(bench.sizes, [bench.changing(size) for size in bench.sizes]), ""]
     parts += ["The last 64th changed, in runs of 1 to 64 sectors. The others can only read both."]
@@ -408,8 +408,8 @@ def main():
     if options.rounds < 5:
         parser.error("a median of fewer than 5 turns says nothing")
     install_programs()
-    with tempfile.TemporaryDirectory(dir=options.dir) as folder:
-        text = report(Bench(options, Path(folder)))
+    with tempfile.TemporaryDirectory(dir=options.dir) as directory:
+        text = report(Bench(options, Path(directory)))
     (ROOT / "benches" / "RIVALS.md").write_text(text)
     print(text, end="")
 

@@ -11,7 +11,7 @@ const MAX_KEPT: usize = 8;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Verdict {
-    /// There is no evidence.
+    /// No evidence was found.
     Open,
     /// All evidence agrees with the fact.
     Confirmed,

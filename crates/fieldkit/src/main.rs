@@ -51,7 +51,7 @@ fn run(directory: &Path, is_json: bool) -> Result<bool, Box<dyn std::error::Erro
 fn print(out: &mut impl Write, report: &SampleReport) -> io::Result<()> {
     writeln!(out, "{}", report.directory.display())?;
     if report.origin == Origin::HandMade {
-        writeln!(out, "HAND-MADE: it shows how the check works and is no evidence of anything")?;
+        writeln!(out, "HAND-MADE: it demonstrates the check and proves nothing about Windows")?;
     }
     let cases = count(report.cases, "case", "cases");
     let answers = count(report.answers, "answer of the host", "answers of the host");

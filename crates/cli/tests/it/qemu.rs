@@ -66,7 +66,7 @@ fn member_names_match_qemu_img() {
     let mut map = std::process::Command::new("qemu-img");
     map.args(["map", "--output=json", "-f", "vhdx"]).arg(testdata("base.vhdx"));
     let Ok(output) = map.output() else {
-        return skip("member_names_match_qemu_img: there is no qemu-img");
+        return skip("member_names_match_qemu_img: qemu-img is not installed");
     };
     let theirs: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     let ours = extents("base.vhdx", "*");

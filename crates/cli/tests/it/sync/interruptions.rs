@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 use vhdx_rct_fixtures::testing::skip;
 
-/// A disk with a copy that is behind it.
+/// Creates a disk and an outdated copy of it.
 fn copied(directory: &Path, seed: u64) -> (Vm, std::path::PathBuf) {
     let (storage, copy) = (directory.join("storage"), directory.join("copy.raw"));
     fs::create_dir(&storage).unwrap();
@@ -132,8 +132,7 @@ fn written_ranges(log: &str, copy: &Path) -> Vec<Range<u64>> {
     ranges.collect()
 }
 
-/// The state says that a run is under way before the copy changes, and that it is over after the
-/// copy is durable; each time durably itself.
+/// The state durably records a run before the copy changes, and its end after the copy is durable.
 #[test]
 fn every_step_is_durable_before_the_next_one_begins() {
     if !faults::are_possible() {

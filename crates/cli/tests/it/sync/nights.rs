@@ -50,7 +50,7 @@ fn live(seed: u64, nights: u32, tally: &mut Tally) {
         let gone_back = day(&mut vm, &mut snapshots, &State::load(&copy), &mut rng);
         let leaf = vm.store(storage.path());
         let interrupted = interrupt(&leaf, &copy, &mut rng);
-        // Some nights nobody runs the copier again.
+        // Some nights, the copier is not run again.
         if interrupted && rng.one_in(3) {
             tally.given_up += 1;
             continue;
